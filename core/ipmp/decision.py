@@ -1,0 +1,206 @@
+"""Every decision is a value: what was decided, why, and about what.
+
+Log, history, API, `ipmp explain` and metric labels are all rendered from the same `Decision`, so
+they cannot disagree. `kind` says what happened, `reason` is a word of a closed list (a metric label),
+`detail` carries the facts that the sentence needs.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """What was decided."""
+
+    INTERFACE_STATE = "interface-state"
+    GROUP_STATE = "group-state"
+    ADDRESS_MOVED = "address-moved"
+    ADDRESS_RESTORED = "address-restored"
+    ADDRESS_ADOPTED = "address-adopted"
+    ADDRESS_RETIRED = "address-retired"
+    ROUTE_MOVED = "route-moved"
+    ROUTE_RESTORED = "route-restored"
+    ROUTE_FORGOTTEN = "route-forgotten"
+    FAILOVER = "failover"
+    FAILBACK = "failback"
+    OFFLINE = "offline"
+    ONLINE = "online"
+    HOLD = "hold"
+    RELEASE = "release"
+    PAUSE = "pause"
+    RESUME = "resume"
+    REFUSED = "refused"
+    ACTIVATED = "activated"
+    DRAINED = "drained"
+    CONFIG = "config"
+    SYSCTL = "sysctl"
+    DAEMON = "daemon"
+
+
+class Reason(StrEnum):
+    """Why: a closed list, so that it can be a metric label."""
+
+    LINK_UP = "link-up"
+    LINK_DOWN = "link-down"
+    ADMIN_DOWN = "admin-down"
+    ABSENT = "absent"
+    PRESENT = "present"
+    OPERATOR = "operator"
+    REMEDIATION = "remediation"
+    NO_USABLE_MEMBER = "no-usable-member"
+    USABLE_MEMBER = "usable-member"
+    MEMBERS_CHANGED = "members-changed"
+    FAILBACK = "failback"
+    FAILBACK_DISABLED = "failback-disabled"
+    STANDBY = "standby"
+    SPARE_NEEDED = "spare-needed"
+    FOREIGN_CHANGE = "foreign-change"
+    MISPLACED = "misplaced"
+    DECLARED = "declared"
+    FOUND = "found"
+    MINIMUM_REDUNDANCY = "minimum-redundancy"
+    ALREADY_OFFLINE = "already-offline"
+    NOT_OFFLINE = "not-offline"
+    UNKNOWN_INTERFACE = "unknown-interface"
+    NOT_IN_GROUP = "not-in-group"
+    DUPLICATE_HWADDR = "duplicate-hwaddr"
+    HELD = "held"
+    BUSY = "busy"
+    INVALID = "invalid"
+    QUIET = "quiet"
+    STILL_RECEIVING = "still-receiving"
+    RELOADED = "reloaded"
+    RELOAD_FAILED = "reload-failed"
+    DISSOLVED = "dissolved"
+    CORRECTED = "corrected"
+    RESTORED = "restored"
+    KERNEL_REFUSED = "kernel-refused"
+    DYNAMIC_ADDRESS = "dynamic-address"
+    STARTED = "started"
+    STOPPED = "stopped"
+    NETLINK_OVERRUN = "netlink-overrun"
+
+
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One decision; `sentence()` is what people read."""
+
+    kind: Kind
+    reason: Reason
+    group: str = ""
+    interface: str = ""
+    address: str = ""
+    actor: str = ""
+    detail: dict[str, str | int | float] = {}
+
+    def sentence(self) -> str:
+        """Render the decision as one clear sentence."""
+        template = _SENTENCES.get((self.kind, self.reason)) or _SENTENCES[(self.kind, None)]
+        facts = dict.fromkeys(_FACTS, "") | self.detail
+        text = template.format(
+            group=self.group,
+            interface=self.interface,
+            address=self.address,
+            actor=self.actor or "the daemon",
+            reason=self.reason,
+            **facts,
+        )
+        return text.rstrip()
+
+
+# Facts that templates may use; absent ones render as nothing.
+_FACTS = ("state", "previous", "source", "target", "why", "value", "name", "count", "seconds")
+
+_SENTENCES: dict[tuple[Kind, Reason | None], str] = {
+    (Kind.INTERFACE_STATE, Reason.LINK_DOWN): "The link has gone down on {interface}",
+    (Kind.INTERFACE_STATE, Reason.LINK_UP): "The link has come up on {interface}",
+    (Kind.INTERFACE_STATE, Reason.ADMIN_DOWN): (
+        "{interface} is administratively down; set it up with `ip link set {interface} up`"
+    ),
+    (Kind.INTERFACE_STATE, Reason.ABSENT): "{interface} does not exist on this host",
+    (Kind.INTERFACE_STATE, Reason.PRESENT): "{interface} has appeared",
+    (Kind.INTERFACE_STATE, None): (
+        "IP interface {interface} of group {group} is now {state} ({reason})"
+    ),
+    (Kind.GROUP_STATE, Reason.NO_USABLE_MEMBER): (
+        "All IP interfaces in group {group} are now unusable"
+    ),
+    (Kind.GROUP_STATE, Reason.USABLE_MEMBER): (
+        "At least 1 IP interface ({interface}) in group {group} is now usable"
+    ),
+    (Kind.GROUP_STATE, None): "Group {group} is now {state}",
+    (Kind.ADDRESS_MOVED, None): "{address} moved from {source} to {target} ({reason})",
+    (Kind.ADDRESS_ADOPTED, Reason.DECLARED): (
+        "{address}, declared for group {group}, was found on {interface}"
+    ),
+    (Kind.ADDRESS_RESTORED, None): (
+        "{address} was removed from {interface} by another program; it has been put back"
+    ),
+    (Kind.ADDRESS_ADOPTED, None): (
+        "{address} was found on {interface} and is now a data address of group {group}"
+    ),
+    (Kind.ADDRESS_RETIRED, None): "{address} is no longer a data address of group {group}",
+    (Kind.ROUTE_MOVED, None): "{value} now leaves through {target} instead of {source}",
+    (Kind.ROUTE_RESTORED, None): "{value} had disappeared from {interface}; it has been put back",
+    (Kind.ROUTE_FORGOTTEN, None): "{value} was removed by hand and no longer follows group {group}",
+    (Kind.FAILOVER, None): (
+        "{count} addresses failed over from {source} to {target} in {seconds} s ({reason})"
+    ),
+    (Kind.FAILBACK, None): (
+        "{count} addresses returned from {source} to {target} in {seconds} s ({reason})"
+    ),
+    (Kind.OFFLINE, None): "{interface} was taken offline by {actor} {why}",
+    (Kind.ONLINE, None): "{interface} was brought online by {actor} {why}",
+    (Kind.HOLD, None): "{interface} was put on hold by {actor} {why}",
+    (Kind.RELEASE, None): "{interface} was released from its hold by {actor}",
+    (Kind.PAUSE, None): "Remediation was paused by {actor} {why}",
+    (Kind.RESUME, None): "Remediation was resumed by {actor}",
+    (Kind.REFUSED, Reason.MINIMUM_REDUNDANCY): (
+        "cannot offline {interface}: no other functioning interfaces are in its IPMP group"
+    ),
+    (Kind.REFUSED, Reason.ALREADY_OFFLINE): "interface {interface} is already offline",
+    (Kind.REFUSED, Reason.NOT_OFFLINE): "interface {interface} is not offline",
+    (Kind.REFUSED, Reason.UNKNOWN_INTERFACE): "there is no interface {interface} on this host",
+    (Kind.REFUSED, Reason.NOT_IN_GROUP): (
+        "{interface}: not a physical interface or not in an IPMP group"
+    ),
+    (Kind.REFUSED, Reason.HELD): (
+        "{interface} is held by {name} {why}; lift it with `ipmp release {interface}`"
+    ),
+    (Kind.REFUSED, Reason.DYNAMIC_ADDRESS): (
+        "{address} on {interface} is leased or autoconfigured (it has a lifetime) and stays there: "
+        "whoever renews it would put it back; configure it statically to let it move"
+    ),
+    (Kind.REFUSED, Reason.KERNEL_REFUSED): "the kernel refused to {value}: {why}",
+    (Kind.REFUSED, None): "refused for {interface}{address}: {reason} {why}",
+    (Kind.ACTIVATED, None): "{interface} is now active in group {group} ({reason})",
+    (Kind.DRAINED, Reason.STILL_RECEIVING): (
+        "{interface} is drained, but unicast traffic still arrives there after {seconds} s: "
+        "a peer has not learned the new member"
+    ),
+    (Kind.DRAINED, None): "{interface} is drained and quiet: it is safe to pull",
+    (Kind.CONFIG, Reason.RELOAD_FAILED): (
+        "the configuration was not reloaded, the old one stays in force: {why}"
+    ),
+    (Kind.CONFIG, Reason.DISSOLVED): (
+        "group {group} is dissolved; its addresses stay where they are"
+    ),
+    (Kind.CONFIG, None): "configuration {reason}: {value} {why}",
+    (Kind.SYSCTL, Reason.CORRECTED): "{name} on {interface} was {previous}, is now {value}",
+    (Kind.SYSCTL, Reason.RESTORED): "{name} on {interface} was put back to {value}",
+    (Kind.SYSCTL, None): "{name} on {interface} is {previous} and must be {value}: {why}",
+    (Kind.DAEMON, Reason.NETLINK_OVERRUN): (
+        "the kernel dropped netlink events ({count} so far); state was read anew"
+    ),
+    (Kind.DAEMON, None): "mpathd {reason} {value}",
+}
+
+
+class Refusal(Exception):
+    """An operation that would be wrong; carries the decision that says why. Nothing was changed."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.sentence())
+        self.decision = decision

@@ -1,0 +1,151 @@
+"""What the kernel has and what the daemon knows of it: links, addresses, routes as plain values.
+
+Members are called by name everywhere above the `kernel` package; only that package knows indices.
+An address is identified by its text with prefix length ("192.168.1.5/24"): the same address with
+another prefix length is another entry for the kernel, too (linux-peers 1.1).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+#: IFA_PROTO and rtm_protocol of everything that we own; survives SIGKILL (linux-peers 1.9).
+OWNER = 0x9D
+
+AF_INET = 2
+AF_INET6 = 10
+
+#: Interface address flags (linux:include/uapi/linux/if_addr.h).
+IFA_F_SECONDARY = 0x01
+IFA_F_NODAD = 0x02
+IFA_F_OPTIMISTIC = 0x04
+IFA_F_DADFAILED = 0x08
+IFA_F_DEPRECATED = 0x20
+IFA_F_TENTATIVE = 0x40
+IFA_F_PERMANENT = 0x80
+IFA_F_NOPREFIXROUTE = 0x200
+
+SCOPE_UNIVERSE = 0
+SCOPE_LINK = 253
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A network interface as RTM_GETLINK tells it."""
+
+    name: str
+    ifindex: int
+    up: bool  # IFF_UP: administratively
+    carrier: bool | None  # None when the driver does not report it
+    hwaddr: str
+    mtu: int
+
+
+class Address(msgspec.Struct, frozen=True):
+    """One address as found on one member."""
+
+    key: str  # "192.168.1.5/24"
+    family: int
+    member: str
+    flags: int
+    scope: int
+    proto: int
+    label: str
+    raw: bytes  # the netlink payload (ifaddrmsg and attributes)
+
+    @property
+    def dynamic(self) -> bool:
+        """It has a lifetime: DHCP or RA renews it, so it cannot be moved (linux-peers 1.2)."""
+        return not self.flags & IFA_F_PERMANENT
+
+
+class AddressSpec(msgspec.Struct, frozen=True):
+    """How an address is configured, wherever it sits: what must survive a move unchanged."""
+
+    key: str
+    family: int
+    prefixlen: int
+    scope: int
+    flags: int  # only those that a copy carries
+    attributes: bytes  # netlink attributes without label, flags, owner and cache info
+
+
+class DataAddress(msgspec.Struct, frozen=True):
+    """An address that the group keeps alive on one of its members."""
+
+    spec: AddressSpec
+    group: str
+    order: int  # position in its subnet: the primary stays primary (linux-peers 1.3)
+    home: str | None = None
+    adopted: bool = False
+    proto: int = 0  # IFA_PROTO that it carries at home; an adopted one keeps its own
+    label: str = ""  # label that it carries at home, IPv4
+
+    @property
+    def key(self) -> str:
+        """The address with its prefix length."""
+        return self.spec.key
+
+
+class RouteKey(msgspec.Struct, frozen=True, order=True):
+    """What makes a route *the same route* for RTM_NEWROUTE with NLM_F_REPLACE."""
+
+    family: int
+    table: int
+    destination: str  # "default" or "10.0.0.0/8"
+    tos: int
+    metric: int
+
+    def __str__(self) -> str:
+        table = "" if self.table == 254 else f" table {self.table}"
+        metric = f" metric {self.metric}" if self.metric else ""
+        return f"route {self.destination}{table}{metric}"
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One unicast route out of one member; `raw` is sent back patched, so nothing is lost."""
+
+    key: RouteKey
+    member: str
+    protocol: int
+    gateway: str | None
+    source: str | None  # RTA_PREFSRC
+    onlink: bool  # its gateway need not be covered by an address
+    raw: bytes  # the netlink payload (rtmsg and attributes)
+
+
+class DataRoute(msgspec.Struct, frozen=True):
+    """A route that follows the group's usable members; `route` is how it looks at home."""
+
+    route: Route
+    group: str
+
+    @property
+    def home(self) -> str:
+        """The member on which it was found."""
+        return self.route.member
+
+    def matches(self, found: Route) -> bool:
+        """Whether a route in the kernel is this one, whichever member it leaves through."""
+        return found.key == self.route.key and found.gateway == self.route.gateway
+
+
+class Snapshot(msgspec.Struct):
+    """One reading of the kernel, limited to the members of the groups."""
+
+    links: dict[str, Link]
+    addresses: dict[str, dict[str, Address]]  # member -> key -> address, in the kernel's order
+    routes: dict[str, list[Route]]  # member -> managed routes, see kernel.codec
+
+    def holders(self, key: str) -> list[str]:
+        """Members that have the address `key` now."""
+        return [member for member, held in self.addresses.items() if key in held]
+
+
+def address_of(key: str) -> str:
+    """The address without its prefix length."""
+    return key.partition("/")[0]
+
+
+def is_ipv4(key: str) -> bool:
+    """Whether an address key is an IPv4 one."""
+    return ":" not in key
