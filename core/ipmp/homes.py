@@ -1,0 +1,238 @@
+"""What belongs to a group and where it is at home: data addresses and the routes that follow. Pure.
+
+The kernel knows where things are, not where they belong. `Homes` is that knowledge; it is derived
+from the configuration and from what is found on members, and kept in a file by `intent` because a
+restart in the middle of a move could not find it out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import msgspec
+
+from ipmp.config import GroupConfig
+from ipmp.decision import Decision, Kind, Reason
+from ipmp.world import (
+    OWNER,
+    SCOPE_UNIVERSE,
+    Address,
+    AddressSpec,
+    DataAddress,
+    DataRoute,
+    RouteKey,
+    Snapshot,
+)
+
+
+class Homes(msgspec.Struct, frozen=True):
+    """Data addresses by key, in order, and the routes that follow the group."""
+
+    addresses: dict[str, DataAddress] = {}
+    routes: tuple[DataRoute, ...] = ()
+
+
+class Codec(msgspec.Struct, frozen=True):
+    """How specs are made; handed in, so that this module needs no kernel."""
+
+    found: Callable[[Address], AddressSpec]
+    declared: Callable[[str], AddressSpec]
+
+
+def remember(
+    homes: Homes,
+    config: GroupConfig,
+    snapshot: Snapshot,
+    codec: Codec,
+    removed: Collection[RouteKey] = (),
+) -> tuple[Homes, tuple[Decision, ...]]:
+    """Learn from a snapshot; returns the same object when there was nothing to learn."""
+    decisions: list[Decision] = []
+    addresses = _learn_addresses(homes, config, snapshot, codec, decisions)
+    routes = _learn_routes(homes, config, snapshot, removed, decisions)
+    if addresses == homes.addresses and routes == homes.routes:
+        return homes, tuple(decisions)
+    return Homes(addresses, routes), tuple(decisions)
+
+
+def forget_missing(homes: Homes, snapshot: Snapshot) -> Homes:
+    """After a clean stop: what was adopted and is nowhere now was taken away on purpose.
+
+    Only while every member that is a home exists, otherwise it may have gone with its member.
+    """
+    addresses = {
+        key: address
+        for key, address in homes.addresses.items()
+        if not address.adopted
+        or address.home not in snapshot.links
+        or snapshot.holders(key)
+    }
+    routes = tuple(
+        route
+        for route in homes.routes
+        if route.home not in snapshot.links
+        or not snapshot.links[route.home].up
+        or any(route.matches(r) for held in snapshot.routes.values() for r in held)
+    )
+    return Homes(addresses, routes)
+
+
+def without(homes: Homes, gone: Iterable[DataAddress], members: Collection[str]) -> Homes:
+    """Drop what was retired, and what is at home on an interface that left the group."""
+    dropped = {address.key for address in gone}
+    addresses = {
+        key: address
+        for key, address in homes.addresses.items()
+        if key not in dropped and (address.home is None or address.home in members)
+    }
+    routes = tuple(route for route in homes.routes if route.home in members)
+    return Homes(addresses, routes)
+
+
+def retired(homes: Homes, config: GroupConfig) -> Iterator[DataAddress]:
+    """Declared addresses that are no longer in the configuration."""
+    declared = {d.address for d in config.addresses}
+    for address in homes.addresses.values():
+        if not address.adopted and address.key not in declared:
+            yield address
+
+
+def dynamic_addresses(config: GroupConfig, snapshot: Snapshot) -> Iterator[Address]:
+    """Global addresses on members that somebody renews, and that therefore stay (linux-peers 1.10)."""
+    declared = {d.address for d in config.addresses}
+    for held in snapshot.addresses.values():
+        for address in held.values():
+            if address.scope == SCOPE_UNIVERSE and address.dynamic and address.key not in declared:
+                yield address
+
+
+def _learn_addresses(
+    homes: Homes,
+    config: GroupConfig,
+    snapshot: Snapshot,
+    codec: Codec,
+    decisions: list[Decision],
+) -> dict[str, DataAddress]:
+    declared = {d.address: d for d in config.addresses}
+    tests = set(config.probe.test_addresses.values())
+    known = dict(homes.addresses)
+    order = max((a.order for a in known.values()), default=-1) + 1
+    for held in snapshot.addresses.values():
+        for address in held.values():
+            old = known.get(address.key)
+            if old is not None:
+                known[address.key] = _refreshed(old, address, codec)
+            elif address.key in declared or _adoptable(address, config, tests):
+                known[address.key] = _found(address, config, order, codec, address.key in declared)
+                order += 1
+                decisions.append(_adopted(known[address.key], address.member))
+    for key, declaration in declared.items():
+        old = known.get(key)
+        if old is None:
+            spec = codec.declared(key)
+            known[key] = DataAddress(spec, config.name, order, declaration.home, False, OWNER)
+            order += 1
+        elif declaration.home is not None and old.home != declaration.home:
+            known[key] = msgspec.structs.replace(old, home=declaration.home)
+    return known
+
+
+def _adoptable(address: Address, config: GroupConfig, tests: Collection[str]) -> bool:
+    return (
+        config.adopt
+        and address.scope == SCOPE_UNIVERSE
+        and not address.dynamic
+        and address.key not in tests
+    )
+
+
+def _found(
+    address: Address, config: GroupConfig, order: int, codec: Codec, declared: bool
+) -> DataAddress:
+    """An address seen for the first time is at home where it is, unless it is a copy of ours."""
+    home = None if address.proto == OWNER and not declared else address.member
+    for declaration in config.addresses:
+        if declaration.address == address.key and declaration.home is not None:
+            home = declaration.home
+    label = address.label if address.label != address.member else ""
+    return DataAddress(
+        spec=codec.found(address),
+        group=config.name,
+        order=order,
+        home=home,
+        adopted=not declared,
+        proto=address.proto,
+        label=label,
+    )
+
+
+def _refreshed(old: DataAddress, seen: Address, codec: Codec) -> DataAddress:
+    """Somebody may have changed metric, broadcast or label of an address at home: keep that."""
+    if seen.member != old.home or seen.proto == OWNER:
+        return old
+    spec = codec.found(seen)
+    label = seen.label if seen.label != seen.member else ""
+    if spec == old.spec and label == old.label and seen.proto == old.proto:
+        return old
+    return msgspec.structs.replace(old, spec=spec, label=label, proto=seen.proto)
+
+
+def _adopted(address: DataAddress, member: str) -> Decision:
+    reason = Reason.FOUND if address.adopted else Reason.DECLARED
+    return Decision(
+        Kind.ADDRESS_ADOPTED, reason, address.group, interface=member, address=address.key
+    )
+
+
+def _learn_routes(
+    homes: Homes,
+    config: GroupConfig,
+    snapshot: Snapshot,
+    removed: Collection[RouteKey],
+    decisions: list[Decision],
+) -> tuple[DataRoute, ...]:
+    known = {_identity(r): r for r in homes.routes}
+    found = [route for held in snapshot.routes.values() for route in held]
+    present = {(r.key, r.gateway) for r in found}
+    for route in found:
+        identity = (route.key, route.gateway)
+        old = known.get(identity)
+        if old is None:
+            _drop_replaced(known, route.key, present)
+            known[identity] = DataRoute(route, config.name)
+        elif route.protocol != OWNER and route != old.route and not _at_home(old, found):
+            known[identity] = DataRoute(route, config.name)
+    for identity, route in list(known.items()):
+        if identity[0] in removed and identity not in present:
+            del known[identity]
+            decisions.append(_route_forgotten(route))
+    return tuple(known.values())
+
+
+def _identity(route: DataRoute) -> tuple[RouteKey, str | None]:
+    return route.route.key, route.route.gateway
+
+
+def _at_home(route: DataRoute, found: Iterable[object]) -> bool:
+    return route.route in found
+
+
+def _drop_replaced(
+    known: dict[tuple[RouteKey, str | None], DataRoute],
+    key: RouteKey,
+    present: Collection[tuple[RouteKey, str | None]],
+) -> None:
+    """`ip route replace` with another gateway: the old route is gone because a new one took over."""
+    for identity in [i for i in known if i[0] == key and i not in present]:
+        del known[identity]
+
+
+def _route_forgotten(route: DataRoute) -> Decision:
+    detail: dict[str, str | int | float] = {"value": str(route.route.key)}
+    return Decision(
+        Kind.ROUTE_FORGOTTEN,
+        Reason.FOREIGN_CHANGE,
+        route.group,
+        interface=route.home,
+        detail=detail,
+    )

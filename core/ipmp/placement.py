@@ -1,0 +1,142 @@
+"""Which member should carry which address, and through which member routes should leave. Pure.
+
+Rules for an address, first match wins (ipmp-semantics 1.3, 5.1):
+
+  1. no member is active            -> it stays where it is (a group failure moves nothing)
+  2. its home is active, and either failback is on or nothing better holds it now -> home
+  3. an active member holds it      -> it stays there; without a home it is levelled: it moves when
+                                       that member has two more addresses than the emptiest one
+  4. otherwise                      -> the active member with the fewest addresses, first in order
+
+Rules for a route: it leaves through its home under the same conditions, but only where its gateway is
+on-link by an address placed there: a route through a member without an address of that subnet
+would be refused by the kernel or break ARP (linux-peers 1.7).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from ipmp.decision import Reason
+from ipmp.group import Group
+from ipmp.world import AF_INET, DataAddress, DataRoute, Snapshot, is_ipv4
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """Where an address should be; target None means: leave it alone."""
+
+    address: DataAddress
+    target: str | None
+    reason: Reason
+
+
+class RoutePlacement(msgspec.Struct, frozen=True):
+    """Through which member a route should leave; target None means: leave it alone."""
+
+    route: DataRoute
+    target: str | None
+
+
+def place_addresses(
+    group: Group, addresses: Sequence[DataAddress], snapshot: Snapshot
+) -> Iterator[Placement]:
+    """Yield the placement of each address, in order. Lazy, so that a caller may pause."""
+    active = [m.name for m in group.members if m.active]
+    held = {name: snapshot.addresses.get(name, {}) for name in active}
+    load = dict.fromkeys(active, 0)
+    for address in addresses:
+        holder = next((name for name in active if address.key in held[name]), None)
+        if holder is not None:
+            load[holder] += 1
+    for address in addresses:
+        holder = next((name for name in active if address.key in held[name]), None)
+        target, reason = _choose(group, address, holder, load)
+        if target is not None and target != holder:
+            load[target] += 1
+            if holder is not None:
+                load[holder] -= 1
+        yield Placement(address, target, reason)
+
+
+def _choose(
+    group: Group, address: DataAddress, holder: str | None, load: Mapping[str, int]
+) -> tuple[str | None, Reason]:
+    if not load:
+        return None, Reason.NO_USABLE_MEMBER
+    if address.home in load and (group.failback or holder is None):
+        return address.home, Reason.FAILBACK
+    emptiest = min(load, key=load.__getitem__)
+    if holder is None:
+        return emptiest, Reason.USABLE_MEMBER
+    if address.home is None and group.failback and load[holder] > load[emptiest] + 1:
+        return emptiest, Reason.USABLE_MEMBER
+    reason = Reason.FAILBACK_DISABLED if address.home in load else Reason.USABLE_MEMBER
+    return holder, reason
+
+
+def place_routes(
+    group: Group,
+    routes: Iterable[DataRoute],
+    targets: Mapping[str, str],
+    snapshot: Snapshot,
+) -> Iterator[RoutePlacement]:
+    """Yield the placement of each route; `targets` says where each address (by key) will be."""
+    active = [m.name for m in group.members if m.active]
+    on_link = {name: _networks(name, targets, snapshot) for name in active}
+    for route in routes:
+        yield RoutePlacement(route, _route_target(group, route, active, on_link, targets, snapshot))
+
+
+def _route_target(
+    group: Group,
+    route: DataRoute,
+    active: Sequence[str],
+    on_link: Mapping[str, list[str]],
+    targets: Mapping[str, str],
+    snapshot: Snapshot,
+) -> str | None:
+    fit = [name for name in active if _fits(route, on_link[name])]
+    holder = _current(route, snapshot)
+    if not fit:
+        return None
+    if route.home in fit and (group.failback or holder not in fit):
+        return route.home
+    if holder in fit:
+        return holder
+    source = route.route.source
+    with_source = [t for key, t in targets.items() if source and key.startswith(f"{source}/")]
+    return next((name for name in with_source if name in fit), fit[0])
+
+
+def _current(route: DataRoute, snapshot: Snapshot) -> str | None:
+    """The member through which the route leaves now; where it is not at home, that one counts."""
+    holders = [m for m, routes in snapshot.routes.items() if any(route.matches(r) for r in routes)]
+    away = [m for m in holders if m != route.home]
+    return (away or holders or [None])[0]
+
+
+def _networks(name: str, targets: Mapping[str, str], snapshot: Snapshot) -> list[str]:
+    """Addresses that will be on a member: those placed there and those that never move."""
+    placed = [key for key, target in targets.items() if target == name]
+    fixed = [key for key in snapshot.addresses.get(name, {}) if key not in targets]
+    return placed + fixed
+
+
+def _fits(route: DataRoute, keys: list[str]) -> bool:
+    """A member can carry a route when it has an address of its family and reaches the gateway."""
+    gateway = route.route.gateway
+    family_is_ipv4 = route.route.key.family == AF_INET
+    own = [key for key in keys if is_ipv4(key) == family_is_ipv4]
+    if gateway is None or route.route.onlink or gateway.startswith("fe80:"):
+        return bool(own) or not family_is_ipv4
+    parsed = ipaddress.ip_address(gateway)
+    return any(parsed in _network(key) for key in own)
+
+
+@lru_cache(maxsize=65536)
+def _network(key: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_interface(key).network
