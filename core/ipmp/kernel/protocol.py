@@ -1,0 +1,64 @@
+"""What the daemon asks of a kernel. `linux.LinuxKernel` is the real one; tests may put another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ipmp.plan import Step
+from ipmp.world import Link, RouteKey, Snapshot
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A step that the kernel refused."""
+
+    step: Step
+    errno: int
+    text: str
+
+
+class Changes(msgspec.Struct):
+    """What others changed on the members since the last call."""
+
+    links: set[str] = msgspec.field(default_factory=set)
+    addresses: set[tuple[str, str]] = msgspec.field(default_factory=set)  # (member, key)
+    removed_routes: set[RouteKey] = msgspec.field(default_factory=set)
+    routes: bool = False
+    overrun: bool = False
+
+
+class QuietCounter(Protocol):
+    """Counts unicast packets that still arrive for addresses that left a member."""
+
+    def arrived(self) -> int:
+        """Packets since the last call."""
+
+    def close(self) -> None:
+        """Stop counting."""
+
+
+class Kernel(Protocol):
+    """Addresses, routes and links of one network namespace."""
+
+    def watch(self, members: Iterable[str], callback: Callable[[Changes], None]) -> None:
+        """Call back when something else than ourselves changes one of these members."""
+
+    def links(self, members: Iterable[str]) -> dict[str, Link]:
+        """Read the links now, bypassing the kernel's delayed carrier events."""
+
+    async def snapshot(self, links: dict[str, Link]) -> Snapshot:
+        """Read addresses and routes of these links; yields to the loop while it reads."""
+
+    async def apply(self, steps: Sequence[Step]) -> list[Failure]:
+        """Carry out steps in order (announcements excluded) and return those refused."""
+
+    def announce(self, key: str, member: str) -> None:
+        """Send one announcement from a member; raises OSError when it cannot."""
+
+    def count_unicast(self, member: str, keys: Iterable[str]) -> QuietCounter:
+        """Start to count what still arrives on a member for these addresses; raises OSError."""
+
+    def close(self) -> None:
+        """Release all sockets."""
