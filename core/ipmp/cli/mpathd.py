@@ -1,0 +1,113 @@
+"""`mpathd`: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from ipmp import __version__
+from ipmp.api import Server
+from ipmp.config import Config, ConfigError, load
+from ipmp.daemon.daemon import Daemon
+from ipmp.daemon.logs import configure
+from ipmp.daemon.notify import notify
+from ipmp.daemon.sysctls import check
+from ipmp.history import History
+from ipmp.intent import IntentStore, LockedError, UnreadableError
+from ipmp.kernel.linux import LinuxKernel
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; 1 when it could not start or had to give up."""
+    options = _parser().parse_args()
+    configure(options.log_level, options.log_format)
+    try:
+        config = load(options.config)
+        for warning in config.warnings:
+            print(f"mpathd: warning: {warning}", file=sys.stderr)
+        if options.check:
+            return 0
+        check(config)
+        return asyncio.run(_serve(options, config))
+    except ConfigError as error:
+        for sentence in error.errors:
+            print(f"mpathd: {sentence}", file=sys.stderr)
+    except (LockedError, UnreadableError) as error:
+        print(f"mpathd: {error}", file=sys.stderr)
+    except PermissionError as error:
+        print(f"mpathd: {_permission(error, options.run_dir)}", file=sys.stderr)
+    except OSError as error:
+        print(f"mpathd: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mpathd", description="IP multipathing daemon")
+    run_dir = Path(os.environ.get("IPMP_RUN_DIR") or "/run/ipmp")
+    parser.add_argument("--config", type=Path, default=Path("/etc/ipmp/ipmp.toml"), metavar="FILE")
+    parser.add_argument("--run-dir", type=Path, default=run_dir, metavar="DIR")
+    parser.add_argument("--state-dir", type=Path, default=Path("/var/lib/ipmp"), metavar="DIR")
+    parser.add_argument(
+        "--log.level", dest="log_level", default="info", choices=("debug", "info", "warn", "error")
+    )
+    parser.add_argument(
+        "--log.format", dest="log_format", default="logfmt", choices=("logfmt", "json")
+    )
+    parser.add_argument("--check", action="store_true", help="validate the configuration and exit")
+    parser.add_argument("--version", action="version", version=f"mpathd {__version__}")
+    return parser
+
+
+async def _serve(options: argparse.Namespace, config: Config) -> int:
+    store = IntentStore(options.run_dir)
+    history = History()
+    await history.open(options.state_dir / "history.sqlite")
+    daemon = Daemon(config, store, history, LinuxKernel())
+    server = Server(daemon, options.run_dir)
+    await daemon.start()
+    await server.start()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    hangup = asyncio.Event()
+    reloading = asyncio.create_task(_reload_on(hangup, daemon))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    loop.add_signal_handler(signal.SIGUSR1, daemon.log_statistics)
+    notify("READY=1")
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((stopping, daemon.failed), return_when=asyncio.FIRST_COMPLETED)
+    notify("STOPPING=1")
+    for task in (stopping, reloading):
+        task.cancel()
+    await server.close()
+    await daemon.stop()
+    if daemon.failed.done():
+        daemon.failed.result()
+    return 0
+
+
+async def _reload_on(hangup: asyncio.Event, daemon: Daemon) -> None:
+    """Read the configuration again at every SIGHUP."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        notify("RELOADING=1")
+        try:
+            await daemon.reload("SIGHUP")
+        except ConfigError:
+            pass  # logged, and the old configuration stays in force
+        notify("READY=1")
+
+
+def _permission(error: PermissionError, run_dir: Path) -> str:
+    what = error.filename or "the network"
+    return f"no permission for {what}; start it as root, or name another --run-dir than {run_dir}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The daemon: one runner a group, the operations, reload and signals."""

@@ -1,0 +1,97 @@
+"""Decisions become events: logged, numbered, kept in memory for followers, stored in the history.
+
+Nothing here waits for a disk: the history has a writer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from ipmp.decision import Decision, Kind, Reason
+from ipmp.history import History
+from ipmp.model import Event
+
+RING = 1000  # events kept in memory
+FOLLOWER = 1000  # events a slow follower may lag behind before the oldest are dropped
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
+
+_QUIET = {Kind.ADDRESS_MOVED, Kind.ADDRESS_ADOPTED, Kind.ROUTE_MOVED}
+_ERRORS = {
+    (Kind.INTERFACE_STATE, Reason.LINK_DOWN),
+    (Kind.GROUP_STATE, Reason.NO_USABLE_MEMBER),
+    (Kind.REFUSED, Reason.KERNEL_REFUSED),
+    (Kind.CONFIG, Reason.RELOAD_FAILED),
+}
+
+
+class Journal:
+    """The decisions of this daemon, newest last."""
+
+    def __init__(self, history: History, wall: Callable[[], float]) -> None:
+        self.history = history
+        self._wall = wall
+        self._last_id = history.last_id
+        self._ring: deque[Event] = deque(maxlen=RING)
+        self._followers: set[asyncio.Queue[Event]] = set()
+
+    def emit(self, decisions: Iterable[Decision]) -> None:
+        """Log and publish decisions."""
+        for decision in decisions:
+            self._last_id += 1
+            event = Event(self._last_id, self._wall(), decision, decision.sentence())
+            self._ring.append(event)
+            self.history.append(event)
+            for queue in self._followers:
+                if queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(event)
+            _log(decision, event.sentence)
+
+    def after(self, identifier: int) -> list[Event]:
+        """Events still in memory that are newer than `identifier`."""
+        return [event for event in self._ring if event.id > identifier]
+
+    def about(self, name: str) -> list[Event]:
+        """Events still in memory about an interface, address or group."""
+        return [e for e in self._ring if name in _subjects(e.decision)]
+
+    @contextmanager
+    def follow(self) -> Iterator[asyncio.Queue[Event]]:
+        """A queue that receives every event from now on."""
+        queue: asyncio.Queue[Event] = asyncio.Queue(FOLLOWER)
+        self._followers.add(queue)
+        try:
+            yield queue
+        finally:
+            self._followers.discard(queue)
+
+
+def _subjects(decision: Decision) -> tuple[str, ...]:
+    address = decision.address
+    return decision.interface, decision.group, address, address.partition("/")[0]
+
+
+def _log(decision: Decision, sentence: str) -> None:
+    """One line a decision; what may come in thousands only at debug level."""
+    fields = {
+        key: value
+        for key, value in (
+            ("reason", str(decision.reason)),
+            ("group", decision.group),
+            ("interface", decision.interface),
+            ("address", decision.address),
+        )
+        if value
+    }
+    if decision.kind in _QUIET:
+        log.debug(sentence, kind=str(decision.kind), **fields)
+    elif (decision.kind, decision.reason) in _ERRORS:
+        log.error(sentence, kind=str(decision.kind), **fields)
+    else:
+        log.info(sentence, kind=str(decision.kind), **fields)

@@ -1,0 +1,172 @@
+"""The books of one group: where each address is, moves under way, counters and durations.
+
+Fed with the steps that were carried out; yields the decisions that people read about them. A failover
+or failback is one entry however many addresses it moves: it begins when its cause was
+noticed and ends when the last address has been announced from its new member.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Container
+
+import msgspec
+
+from ipmp.decision import Decision, Kind, Reason
+from ipmp.model import Histogram, MoveReason
+from ipmp.world import DataAddress, DataRoute, Snapshot
+
+#: Upper bounds of the failover duration histogram, seconds.
+BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+REASONS = {
+    MoveReason.LINK: Reason.LINK_DOWN,
+    MoveReason.ABSENT: Reason.ABSENT,
+    MoveReason.OFFLINE: Reason.OPERATOR,
+    MoveReason.RECONCILE: Reason.MISPLACED,
+}
+
+
+class Place(msgspec.Struct):
+    """Where one address is, and how it came there."""
+
+    member: str
+    moves: int = 0
+    last_move: float = 0.0
+    decision: Decision | None = None
+
+
+class Move(msgspec.Struct):
+    """Addresses on their way from one member to another for one reason."""
+
+    source: str
+    target: str
+    reason: MoveReason
+    began: float  # monotonic
+    keys: set[str]
+    home: bool  # they return to their home
+    count: int = 0
+
+
+class Books:
+    """Places, moves under way and counters of one group."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self.places: dict[str, Place] = {}
+        self.failovers = dict.fromkeys(MoveReason, 0)
+        self.failbacks = dict.fromkeys(MoveReason, 0)
+        self.drift = {"address": 0, "route": 0}  # foreign changes put right
+        self.last_failover = 0.0
+        self._counts = [0] * (len(BOUNDS) + 1)
+        self._total = 0.0
+        self._under_way: dict[tuple[str, str, MoveReason], Move] = {}
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a move has not been announced completely yet."""
+        return bool(self._under_way)
+
+    def seen(self, key: str, member: str) -> None:
+        """An address was found on a member, or put there for the first time."""
+        place = self.places.get(key)
+        if place is None:
+            self.places[key] = Place(member)
+        elif place.member != member:
+            place.member = member
+
+    def added(
+        self, address: DataAddress, target: str, reason: MoveReason, began: float, wall: float
+    ) -> Decision | None:
+        """Note that the address was added to `target`; the decision, unless it is its first place."""
+        key = address.key
+        place = self.places.get(key)
+        if place is None:
+            self.seen(key, target)
+            return None
+        if place.member == target:
+            self.drift["address"] += 1
+            return self._decision(Kind.ADDRESS_RESTORED, Reason.FOREIGN_CHANGE, target, key)
+        source, place.member = place.member, target
+        place.moves += 1
+        place.last_move = wall
+        home = address.home == target
+        for earlier in self._under_way.values():
+            earlier.keys.discard(key)
+        move = self._under_way.setdefault(
+            (source, target, reason), Move(source, target, reason, began, set(), home)
+        )
+        move.keys.add(key)
+        move.count += 1
+        why = Reason.FAILBACK if home else REASONS[reason]
+        place.decision = self._decision(
+            Kind.ADDRESS_MOVED, why, target, key, source=source, target=target
+        )
+        return place.decision
+
+    def rerouted(self, route: DataRoute, member: str, snapshot: Snapshot) -> Decision:
+        """Note that a route now leaves through `member`."""
+        name = str(route.route.key)
+        holders = [m for m, held in snapshot.routes.items() if any(route.matches(r) for r in held)]
+        if not holders or member in holders:
+            self.drift["route"] += 1
+            return self._decision(Kind.ROUTE_RESTORED, Reason.FOREIGN_CHANGE, member, value=name)
+        why = Reason.FAILBACK if member == route.home else Reason.USABLE_MEMBER
+        return self._decision(
+            Kind.ROUTE_MOVED, why, member, value=name, source=holders[0], target=member
+        )
+
+    def settle(
+        self, announced: Container[tuple[str, str]], now: float, wall: float
+    ) -> list[Decision]:
+        """Close the moves whose addresses have all been announced."""
+        done = [
+            (identity, move)
+            for identity, move in self._under_way.items()
+            if all((key, move.target) in announced for key in move.keys)
+        ]
+        decisions = []
+        for identity, move in done:
+            del self._under_way[identity]
+            decisions.append(self._close(move, now - move.began, wall))
+        return decisions
+
+    def forget(self, key: str) -> None:
+        """The address is not a data address any more."""
+        self.places.pop(key, None)
+
+    def histogram(self) -> Histogram:
+        """Durations of failovers (not failbacks), cumulative."""
+        cumulative, running = [], 0
+        for count in self._counts:
+            running += count
+            cumulative.append(running)
+        return Histogram(BOUNDS, tuple(cumulative), self._total)
+
+    def _close(self, move: Move, seconds: float, wall: float) -> Decision:
+        if move.home:
+            self.failbacks[move.reason] += 1
+        else:
+            self.failovers[move.reason] += 1
+            self.last_failover = wall
+            self._counts[bisect_left(BOUNDS, seconds)] += 1
+            self._total += seconds
+        return self._decision(
+            Kind.FAILBACK if move.home else Kind.FAILOVER,
+            REASONS[move.reason],
+            move.target,
+            source=move.source,
+            target=move.target,
+            count=move.count,
+            seconds=round(seconds, 4),
+        )
+
+    def _decision(
+        self,
+        kind: Kind,
+        reason: Reason,
+        member: str,
+        key: str = "",
+        **detail: str | int | float,
+    ) -> Decision:
+        return Decision(kind, reason, self.group, interface=member, address=key, detail=detail)

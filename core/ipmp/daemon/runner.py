@@ -1,0 +1,337 @@
+"""One group's loop: read the kernel, decide what should be, take the next steps until both agree.
+
+Level-triggered: events only wake it. A pass (`converge`) reads links, steps the state machine, reads
+addresses and routes, places them, and carries out the plan batch by batch. When a member's link changes
+in the middle of a pass, the rest of the plan is dropped and the next pass starts from a new reading.
+Between passes it ticks: paced announcements go out, drains are judged, carriers are polled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import structlog
+from msgspec.structs import replace
+
+from ipmp.announce import Announcer
+from ipmp.config import GroupConfig
+from ipmp.daemon.context import Context
+from ipmp.daemon.drain import POLL_SECONDS, Drains
+from ipmp.daemon.executor import Executor, Work
+from ipmp.daemon.moves import Books
+from ipmp.decision import Decision, Kind, Reason
+from ipmp.group import BROKEN, Event, Group, Member, observe, step
+from ipmp.homes import Homes, dynamic_addresses, forget_missing, remember, without
+from ipmp.kernel.protocol import Changes
+from ipmp.model import MoveReason
+from ipmp.placement import Placement, RoutePlacement, place_addresses, place_routes
+from ipmp.world import DataAddress, Link, RouteKey, Snapshot
+
+RECONCILE_SECONDS = 10.0  # a full reading, also when nothing was heard
+CARRIER_SECONDS = 0.1  # poll of every member (linux-peers 3.2)
+FOREIGN_SECONDS = 0.1  # at least between two passes that others' changes cause
+RETRY_SECONDS = 0.5  # after a reading that failed
+PAUSE_EVERY = 512  # placements between two breaths of the loop
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
+
+
+class Runner:
+    """Keeps one group as it should be."""
+
+    def __init__(
+        self,
+        context: Context,
+        config: GroupConfig,
+        homes: Homes,
+        inactive: Iterable[str] = (),
+        clean: bool = True,
+    ) -> None:
+        self.context = context
+        self.config = config
+        self.homes = homes
+        self.group = initial_group(config, frozenset(inactive))
+        self.snapshot = Snapshot({}, {}, {})
+        self.announcer = Announcer()
+        self.books = Books(config.name)
+        self.drains = Drains(context.kernel.count_unicast)
+        self.executor = Executor(context, config, self.announcer, self.books)
+        self.transitions: dict[str, dict[str, int]] = {m.name: {} for m in self.group.members}
+        self.reconciles = 0
+        self._clean = clean  # the last daemon stopped cleanly: the link knows everything
+        self._first = True
+        self._causes: dict[str, MoveReason] = {}
+        self._links: dict[str, Link] = {}
+        self._removed: set[RouteKey] = set()
+        self._warned: set[str] = set()
+        self._wake = asyncio.Event()
+        self._urgent = False
+        self._again = True
+        self._looked = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._next_reconcile = 0.0
+
+    # Waking -------------------------------------------------------------------------------------
+
+    def wake(self, *, urgent: bool = True) -> None:
+        """Ask for a pass; an urgent one interrupts a plan that is being carried out."""
+        self._settled.clear()
+        if urgent and not self._urgent:
+            self._urgent = True
+            self.executor.noticed = self.context.monotonic()
+        self._wake.set()
+
+    def changed(self, changes: Changes) -> None:
+        """Others changed something; members' links are urgent, the rest is drift to put right."""
+        members = {m.name for m in self.group.members}
+        if changes.links & members:
+            self.wake()
+        if changes.overrun or changes.routes or any(m in members for m, _ in changes.addresses):
+            self._removed |= changes.removed_routes
+            self.wake(urgent=False)
+
+    def poll_carrier(self) -> None:
+        """Ask every member for its carrier; events of plain NICs may come a second late."""
+        if self.context.kernel.links(m.name for m in self.group.members) != self._links:
+            self.wake()
+
+    async def settled(self) -> None:
+        """Wait until a pass has found nothing to do and nothing is under way."""
+        await self._settled.wait()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is under way."""
+        return self._settled.is_set()
+
+    async def looked(self) -> None:
+        """Wait until the group has been looked at once."""
+        await self._looked.wait()
+
+    def configure(self, config: GroupConfig, gone: Iterable[DataAddress]) -> None:
+        """Go on with another configuration; members that stay keep their state."""
+        known = {m.name: m for m in self.group.members}
+        fresh = initial_group(config, frozenset())
+        members = tuple(replace(known.get(m.name, m), standby=m.standby) for m in fresh.members)
+        self.config = self.executor.config = config
+        self.group = replace(fresh, members=members, state=self.group.state, since=self.group.since)
+        for member in members:
+            self.transitions.setdefault(member.name, {})
+        for address in gone:
+            self.books.forget(address.key)
+        self.homes = without(self.homes, gone, config.members)
+        self.wake()
+
+    async def run(self) -> None:
+        """Converge for ever; cancelled by the daemon."""
+        while True:
+            if self._due():
+                foreign = self._wake.is_set() and not self._urgent
+                self._wake.clear()
+                self._urgent = False
+                self._again = await self._try_converge()
+                self._looked.set()
+                if foreign:
+                    await self._sleep(FOREIGN_SECONDS, urgent_only=True)
+            self._tick()
+            if not (self._again or self._wake.is_set() or self.drains or self.books.under_way):
+                self._settled.set()
+            await self._sleep(self._pause(), urgent_only=False)
+
+    async def _try_converge(self) -> bool:
+        """One pass; what the kernel refuses to tell or do is logged and tried again."""
+        try:
+            return await self.converge()
+        except OSError as error:
+            log.error(f"group {self.config.name}: the kernel did not answer: {error}; trying again")
+            await asyncio.sleep(RETRY_SECONDS)
+            return True
+
+    def _due(self) -> bool:
+        """Whether the kernel must be read now."""
+        now = self.context.monotonic()
+        if now >= self._next_reconcile:
+            self.reconciles += 1
+            return True
+        return self._again or self._wake.is_set() or self.executor.retry_due(now)
+
+    def _tick(self) -> None:
+        """Announce what is due, judge drains, close moves."""
+        now = self.context.monotonic()
+        for announcement in list(self.announcer.take(now)):
+            key, member = announcement.key, announcement.member
+            if self._owns(key, member):
+                self.context.announce(key, member)
+            else:
+                self.announcer.withdraw(key, member)
+        if self.drains.look(self.announcer, now):
+            self._again = True
+        closed = self.books.settle(self.announcer, now, self.context.wall())
+        if closed:
+            self.context.emit(closed)
+            self.context.passed()
+
+    async def _sleep(self, seconds: float, *, urgent_only: bool) -> None:
+        end = self.context.monotonic() + seconds
+        while (left := end - self.context.monotonic()) > 0:
+            if self._wake.is_set() and (self._urgent or not urgent_only):
+                return
+            try:
+                async with asyncio.timeout(min(left, CARRIER_SECONDS)):
+                    await self._wake.wait()
+            except TimeoutError:
+                self.poll_carrier()
+
+    def _pause(self) -> float:
+        """Seconds until something is due."""
+        now = self.context.monotonic()
+        if self._again or self._wake.is_set():
+            return 0.0
+        due = [self._next_reconcile, *self.executor.retries()]
+        deadline = self.announcer.deadline(now)
+        if deadline is not None:
+            due.append(deadline)
+        if self.drains:
+            due.append(now + POLL_SECONDS)
+        return min(due) - now
+
+    # One pass -----------------------------------------------------------------------------------
+
+    async def converge(self) -> bool:
+        """One pass; True when it changed the kernel and should be followed by another."""
+        self._next_reconcile = self.context.monotonic() + RECONCILE_SECONDS
+        decisions = self.observe()
+        self.snapshot = await self.context.kernel.snapshot(self._links)
+        decisions += self._learn()
+        placements, routes = await self._place()
+        self.drains.update(self._leaving(placements))
+        work = Work(placements, routes, self.snapshot, self.drains.judged, self._dead())
+        acted = await self.executor.carry_out(work, self._reason, lambda: self._urgent, decisions)
+        self.context.emit(decisions)
+        self.context.passed()
+        return acted
+
+    def observe(self) -> list[Decision]:
+        """Read the links and step the state machine."""
+        context = self.context
+        self._links = context.kernel.links(m.name for m in self.group.members)
+        events = {
+            m.name: observe(self._links.get(m.name), context.offline(m.name))
+            for m in self.group.members
+        }
+        before = self.group
+        self.group, decisions = step(before, events, context.wall())
+        for old, new in zip(before.members, self.group.members, strict=True):
+            if old.state is not new.state or not old.known:
+                states = self.transitions[new.name]
+                states[new.state] = states.get(new.state, 0) + 1
+            if new.event is not old.event and old.event is Event.ABSENT and old.known:
+                context.appeared(self.config)
+            cause = _CAUSES.get(new.event)
+            if cause is not None:
+                self._causes[new.name] = cause
+        return list(decisions)
+
+    def _learn(self) -> Iterable[Decision]:
+        """Take note of what the snapshot shows for the first time."""
+        homes, first = self.homes, self._first
+        self._first = False
+        if first and self._clean:
+            homes = forget_missing(homes, self.snapshot)
+        removed = {k for k in self._removed if not self._lost_with_link(k)}
+        self._removed.clear()
+        homes, decisions = remember(homes, self.config, self.snapshot, self.context.codec, removed)
+        if homes is not self.homes:
+            self.homes = homes
+            self.context.homes_changed()
+        for member, held in self.snapshot.addresses.items():
+            for key in held:
+                if key in homes.addresses and key not in self.books.places:
+                    self.books.seen(key, member)
+                    if (first and self._clean) or not _moved_before(self.snapshot, key):
+                        self.announcer.assume(key, member)
+        return (*decisions, *self._warn_of_dynamic())
+
+    def _warn_of_dynamic(self) -> Iterable[Decision]:
+        for address in dynamic_addresses(self.config, self.snapshot):
+            if address.key not in self._warned:
+                self._warned.add(address.key)
+                yield Decision(
+                    Kind.REFUSED,
+                    Reason.DYNAMIC_ADDRESS,
+                    self.config.name,
+                    interface=address.member,
+                    address=address.key,
+                )
+
+    def _lost_with_link(self, key: RouteKey) -> bool:
+        """A route that vanished with its member was not removed on purpose."""
+        homes = {r.home for r in self.homes.routes if r.route.key == key}
+        return any(home not in self._links or not self._links[home].up for home in homes)
+
+    async def _place(self) -> tuple[list[Placement], list[RoutePlacement]]:
+        addresses = sorted(self.homes.addresses.values(), key=lambda a: a.order)
+        placements: list[Placement] = []
+        for placement in place_addresses(self.group, addresses, self.snapshot):
+            placements.append(placement)
+            if len(placements) % PAUSE_EVERY == 0:
+                await asyncio.sleep(0)
+        targets = {p.address.key: p.target for p in placements if p.target is not None}
+        routes = list(place_routes(self.group, self.homes.routes, targets, self.snapshot))
+        return placements, routes
+
+    def _leaving(self, placements: Iterable[Placement]) -> Mapping[str, dict[str, str]]:
+        """Copies on members that still work, of addresses that their target has already."""
+        dead, held = self._dead(), self.snapshot.addresses
+        leaving: dict[str, dict[str, str]] = {}
+        for placement in placements:
+            key, target = placement.address.key, placement.target
+            if target is None or key not in held.get(target, ()):
+                continue
+            for member in self.snapshot.holders(key):
+                if member != target and member not in dead:
+                    leaving.setdefault(member, {})[key] = target
+        return leaving
+
+    def _dead(self) -> frozenset[str]:
+        """Members that cannot receive: nothing is in flight to them."""
+        links = self._links
+        alive = {name for name, ln in links.items() if ln.up and ln.carrier is not False}
+        return frozenset(m.name for m in self.group.members if m.name not in alive)
+
+    def _owns(self, key: str, member: str) -> bool:
+        """Asked before every announcement: never speak for an address that has left."""
+        place = self.books.places.get(key)
+        return place is not None and place.member == member and member not in self._dead()
+
+    def _reason(self, key: str, target: str) -> MoveReason:
+        """What befell the member that an address leaves, or what its target has recovered from."""
+        place = self.books.places.get(key)
+        for member in self.group.members:
+            if place is not None and member.name == place.member and not member.active:
+                return self._causes.get(member.name, MoveReason.RECONCILE)
+        return self._causes.get(target, MoveReason.RECONCILE)
+
+
+_CAUSES = {
+    Event.OFFLINE: MoveReason.OFFLINE,
+    **dict.fromkeys(BROKEN, MoveReason.LINK),
+    Event.ABSENT: MoveReason.ABSENT,
+}
+
+
+def initial_group(config: GroupConfig, inactive: frozenset[str]) -> Group:
+    """The state before the first look; `inactive` members were kept back by the last daemon."""
+    members = tuple(
+        Member(name, standby=name in config.standby, inactive=name in inactive)
+        for name in (*config.interfaces, *config.standby)
+    )
+    return Group(config.name, members, config.failback, config.min_usable)
+
+
+def _moved_before(snapshot: Snapshot, key: str) -> bool:
+    """Found by a daemon whose predecessor was killed: it may have died before announcing."""
+    return len(snapshot.holders(key)) > 1 or any(
+        key in held and held[key].proto != 0 for held in snapshot.addresses.values()
+    )
