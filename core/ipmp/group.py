@@ -311,6 +311,8 @@ def _state_decision(group: Group, before: Member, after: Member, event: Event) -
     reason = REASONS[event]
     if event in WORKING and before.event is Event.ABSENT and before.known:
         reason = Reason.PRESENT
+    elif before.state is OFFLINE:
+        reason = Reason.OPERATOR
     return Decision(Kind.INTERFACE_STATE, reason, group.name, interface=after.name, detail=detail)
 
 

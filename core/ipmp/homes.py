@@ -63,9 +63,7 @@ def forget_missing(homes: Homes, snapshot: Snapshot) -> Homes:
     addresses = {
         key: address
         for key, address in homes.addresses.items()
-        if not address.adopted
-        or address.home not in snapshot.links
-        or snapshot.holders(key)
+        if not address.adopted or address.home not in snapshot.links or snapshot.holders(key)
     }
     routes = tuple(
         route
@@ -163,18 +161,21 @@ def _found(
         adopted=not declared,
         proto=address.proto,
         label=label,
+        seen=address.raw,
     )
 
 
 def _refreshed(old: DataAddress, seen: Address, codec: Codec) -> DataAddress:
     """Somebody may have changed metric, broadcast or label of an address at home: keep that."""
-    if seen.member != old.home or seen.proto == OWNER:
+    if seen.raw == old.seen or seen.member != old.home or seen.proto == OWNER:
         return old
-    spec = codec.found(seen)
-    label = seen.label if seen.label != seen.member else ""
-    if spec == old.spec and label == old.label and seen.proto == old.proto:
-        return old
-    return msgspec.structs.replace(old, spec=spec, label=label, proto=seen.proto)
+    return msgspec.structs.replace(
+        old,
+        spec=codec.found(seen),
+        label=seen.label if seen.label != seen.member else "",
+        proto=seen.proto,
+        seen=seen.raw,
+    )
 
 
 def _adopted(address: DataAddress, member: str) -> Decision:

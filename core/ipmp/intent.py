@@ -1,8 +1,8 @@
 """What the kernel cannot remember, in files of the run directory, and the lock of the only daemon.
 
-`intent.json` is small and written before an operation is carried out; `homes.json` may hold thousands
-of addresses and is written when something new is learnt, before it is moved for the first time.
-Both are replaced atomically, so a kill at any moment leaves the old or the new one. The run
+`intent.json` is small and written before an operation is carried out; `homes.json` may hold
+thousands of addresses and is written when something new is learnt, before it is moved for the first
+time. Both are replaced atomically, so a kill at any moment leaves the old or the new one. The run
 directory is on a tmpfs: a reboot forgets, as it does on Solaris (ipmp-semantics 1.1).
 """
 
@@ -24,7 +24,7 @@ class SavedSysctl(msgspec.Struct, frozen=True):
 
     name: str
     interface: str
-    value: str
+    value: int
 
 
 class Intent(msgspec.Struct):

@@ -230,6 +230,7 @@ class ProblemCode(StrEnum):
     HELD = "held"
     BUSY = "busy"
     INVALID = "invalid"
+    INTERNAL = "internal"  # a defect of the daemon; its log says more
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from ipmp.group import Group
 from ipmp.world import AF_INET, DataAddress, DataRoute, Snapshot, is_ipv4
 
 
-class Placement(msgspec.Struct, frozen=True):
+class Placement(msgspec.Struct, frozen=True, gc=False):
     """Where an address should be; target None means: leave it alone."""
 
     address: DataAddress
@@ -34,7 +34,7 @@ class Placement(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class RoutePlacement(msgspec.Struct, frozen=True):
+class RoutePlacement(msgspec.Struct, frozen=True, gc=False):
     """Through which member a route should leave; target None means: leave it alone."""
 
     route: DataRoute

@@ -12,8 +12,9 @@ Invariants, in the order in which the code keeps them (DESIGN 4):
      (`progress.quiet`), so that no packet in flight is lost; a dead member has nothing in flight
   C  routes have moved to the target before an address leaves the old member: the kernel flushes IPv4
      routes, silently, with the last address of a device
-  D  additions keep the order (the primary stays primary), deletions reverse it (deleting a
-     primary first is O(n^2) or kills its secondaries, pyroute2-eval 2.3)
+  D  additions keep the order, so the primary stays primary; deletions take secondaries first (a
+     primary that goes first is O(n^2) or kills them, pyroute2-eval 2.3), and those front to back:
+     the kernel looks an address up from the front of its list
   E  a member never loses its last IPv4 address: an anchor (a link-scope /32) stays behind,
      so ARP from it cannot borrow another member's address (linux-peers 1.7)
   F  a step that the kernel refused is not planned again while it is in `progress.refused`
@@ -28,6 +29,7 @@ import msgspec
 from ipmp.placement import Placement, RoutePlacement
 from ipmp.world import (
     AF_INET,
+    IFA_F_SECONDARY,
     OWNER,
     SCOPE_LINK,
     DataAddress,
@@ -41,10 +43,10 @@ from ipmp.world import (
 BATCH = 64
 
 #: Addresses looked at between two batches, when there is nothing to do for them.
-BREATH = 1024
+BREATH = 256
 
 
-class AddAddress(msgspec.Struct, frozen=True):
+class AddAddress(msgspec.Struct, frozen=True, gc=False):
     """Configure a copy of the address on a member."""
 
     address: DataAddress
@@ -53,20 +55,20 @@ class AddAddress(msgspec.Struct, frozen=True):
     proto: int
 
 
-class AddAnchor(msgspec.Struct, frozen=True):
+class AddAnchor(msgspec.Struct, frozen=True, gc=False):
     """Keep an IPv4 address on a member that carries no other one."""
 
     member: str
 
 
-class DeleteAddress(msgspec.Struct, frozen=True):
+class DeleteAddress(msgspec.Struct, frozen=True, gc=False):
     """Take the address away from a member."""
 
     key: str
     member: str
 
 
-class ReplaceRoute(msgspec.Struct, frozen=True):
+class ReplaceRoute(msgspec.Struct, frozen=True, gc=False):
     """Let the route leave through a member, in place of wherever it leaves now."""
 
     route: DataRoute
@@ -74,14 +76,14 @@ class ReplaceRoute(msgspec.Struct, frozen=True):
     protocol: int
 
 
-class DeleteRoute(msgspec.Struct, frozen=True):
+class DeleteRoute(msgspec.Struct, frozen=True, gc=False):
     """Remove the leftover of a moved route from its old member (IPv6 keeps both)."""
 
     route: Route
     member: str
 
 
-class Announce(msgspec.Struct, frozen=True):
+class Announce(msgspec.Struct, frozen=True, gc=False):
     """Tell the link which member has the address; urgent ones are not paced."""
 
     key: str
@@ -223,12 +225,13 @@ def _doom(
 def _deletions(
     doomed: Mapping[str, set[str]], snapshot: Snapshot, present: Mapping[str, set[str]]
 ) -> Iterator[Step]:
-    """Deletions in reverse of the kernel's order (D), the last IPv4 one behind an anchor (E)."""
+    """Deletions in the order of invariant D, the last IPv4 one behind an anchor (E)."""
     for member, keys in doomed.items():
+        held = snapshot.addresses[member]
         left = sum(map(is_ipv4, present[member]))
-        for key in reversed(snapshot.addresses[member]):
-            if key not in keys:
-                continue
+        secondary = [k for k, a in held.items() if k in keys and a.flags & IFA_F_SECONDARY]
+        primary = [k for k, a in held.items() if k in keys and not a.flags & IFA_F_SECONDARY]
+        for key in (*secondary, *reversed(primary)):
             if is_ipv4(key):
                 left -= 1
                 if left == 0:

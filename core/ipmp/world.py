@@ -29,7 +29,7 @@ SCOPE_UNIVERSE = 0
 SCOPE_LINK = 253
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, gc=False):
     """A network interface as RTM_GETLINK tells it."""
 
     name: str
@@ -40,7 +40,7 @@ class Link(msgspec.Struct, frozen=True):
     mtu: int
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True, gc=False):
     """One address as found on one member."""
 
     key: str  # "192.168.1.5/24"
@@ -58,7 +58,7 @@ class Address(msgspec.Struct, frozen=True):
         return not self.flags & IFA_F_PERMANENT
 
 
-class AddressSpec(msgspec.Struct, frozen=True):
+class AddressSpec(msgspec.Struct, frozen=True, gc=False):
     """How an address is configured, wherever it sits: what must survive a move unchanged."""
 
     key: str
@@ -69,7 +69,7 @@ class AddressSpec(msgspec.Struct, frozen=True):
     attributes: bytes  # netlink attributes without label, flags, owner and cache info
 
 
-class DataAddress(msgspec.Struct, frozen=True):
+class DataAddress(msgspec.Struct, frozen=True, gc=False):
     """An address that the group keeps alive on one of its members."""
 
     spec: AddressSpec
@@ -79,6 +79,7 @@ class DataAddress(msgspec.Struct, frozen=True):
     adopted: bool = False
     proto: int = 0  # IFA_PROTO that it carries at home; an adopted one keeps its own
     label: str = ""  # label that it carries at home, IPv4
+    seen: bytes = b""  # the netlink payload from which this was learnt
 
     @property
     def key(self) -> str:
@@ -86,7 +87,7 @@ class DataAddress(msgspec.Struct, frozen=True):
         return self.spec.key
 
 
-class RouteKey(msgspec.Struct, frozen=True, order=True):
+class RouteKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """What makes a route *the same route* for RTM_NEWROUTE with NLM_F_REPLACE."""
 
     family: int
@@ -101,7 +102,7 @@ class RouteKey(msgspec.Struct, frozen=True, order=True):
         return f"route {self.destination}{table}{metric}"
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, gc=False):
     """One unicast route out of one member; `raw` is sent back patched, so nothing is lost."""
 
     key: RouteKey
@@ -113,7 +114,7 @@ class Route(msgspec.Struct, frozen=True):
     raw: bytes  # the netlink payload (rtmsg and attributes)
 
 
-class DataRoute(msgspec.Struct, frozen=True):
+class DataRoute(msgspec.Struct, frozen=True, gc=False):
     """A route that follows the group's usable members; `route` is how it looks at home."""
 
     route: Route

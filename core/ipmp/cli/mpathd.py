@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from ipmp import __version__
@@ -70,6 +72,7 @@ async def _serve(options: argparse.Namespace, config: Config) -> int:
     server = Server(daemon, options.run_dir)
     await daemon.start()
     await server.start()
+    _spare_the_loop()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     hangup = asyncio.Event()
@@ -91,16 +94,21 @@ async def _serve(options: argparse.Namespace, config: Config) -> int:
     return 0
 
 
+def _spare_the_loop() -> None:
+    """Let the cycle collector run rarely: with thousands of addresses a full run takes 30 ms."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
 async def _reload_on(hangup: asyncio.Event, daemon: Daemon) -> None:
     """Read the configuration again at every SIGHUP."""
     while True:
         await hangup.wait()
         hangup.clear()
         notify("RELOADING=1")
-        try:
+        with suppress(ConfigError):  # logged, and the old configuration stays in force
             await daemon.reload("SIGHUP")
-        except ConfigError:
-            pass  # logged, and the old configuration stays in force
         notify("READY=1")
 
 

@@ -1,7 +1,7 @@
 """The daemon: runners, operations, reload and the status, around one kernel and one journal.
 
-Start reads and compares; a start after a clean stop without change writes nothing to the kernel. Stop and
-death leave every address where it is.
+Start reads and compares; a start after a clean stop without change writes nothing to the kernel.
+Stop and death leave every address where it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import structlog
@@ -20,28 +22,29 @@ from ipmp import __version__
 from ipmp.config import Config, ConfigError, GroupConfig, load
 from ipmp.daemon import report
 from ipmp.daemon.explain import explain
+from ipmp.daemon.groups import Groups
 from ipmp.daemon.journal import Journal
 from ipmp.daemon.operations import operate
 from ipmp.daemon.runner import Runner
-from ipmp.daemon.sysctls import SysctlKeeper
+from ipmp.daemon.sysctls import SysctlKeeper, check
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.history import History
-from ipmp.homes import Codec, Homes, retired
+from ipmp.homes import Codec
 from ipmp.intent import Intent, IntentStore
 from ipmp.kernel.codec import declared_spec, spec_of
-from ipmp.kernel.protocol import Changes, Kernel
+from ipmp.kernel.protocol import Kernel
 from ipmp.model import (
     DaemonStatus,
+    Event,
     Family,
     HoldIntent,
     OperationRequest,
     OperationResult,
     Status,
 )
-from ipmp.plan import DeleteAddress
 from ipmp.world import is_ipv4
 
-LAG_SECONDS = 0.1  # how often the loop's lag is measured
+HEARTBEAT_SECONDS = 0.1  # poll of every carrier
 SYSCTL_SECONDS = 10.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
@@ -58,13 +61,11 @@ class Daemon:
         self.kernel = kernel
         self.history = history
         self.journal = Journal(history, time.time)
-        self.runners: dict[str, Runner] = {}
         self.intent: Intent = store.load_intent()
         self._config = config
         self._store = store
-        self._homes = store.load_homes()
         self._sysctls = SysctlKeeper(self)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._groups = Groups(self, store, self._sysctls)
         self._duties: list[asyncio.Task[None]] = []
         self._status: Status | None = None
         self._started = time.time()
@@ -76,7 +77,6 @@ class Daemon:
         self._operation_failures: dict[str, dict[str, int]] = {"offline": {}, "online": {}}
         self._overruns = 0
         self._lag = 0.0
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # Life ---------------------------------------------------------------------------------------
 
@@ -84,63 +84,49 @@ class Daemon:
         """Start every group; returns when each has been looked at once."""
         clean, self.intent.clean = self.intent.clean, False
         self.save_intent()
-        for config in self._config.groups.values():
-            self._sysctls.prepare(config)
-            self._add(config, clean)
-        self._watch()
+        await self._groups.start(self._config, clean=clean)
         self._duties = [
-            asyncio.create_task(self._measure_lag()),
+            asyncio.create_task(self._heartbeat()),
             asyncio.create_task(self._keep_sysctls()),
         ]
         self.emit([_daemon(Reason.STARTED, f"{__version__} with {self._config.path}")])
-        await asyncio.gather(*(runner.looked() for runner in self.runners.values()))
 
     async def stop(self) -> None:
         """Stop; addresses and routes stay where they are."""
-        settled = all(runner.is_settled for runner in self.runners.values())
-        for task in (*self._duties, *self._tasks.values()):
+        for task in self._duties:
             task.cancel()
-        await asyncio.gather(*self._duties, *self._tasks.values(), return_exceptions=True)
-        self.intent.clean = settled
+        await asyncio.gather(*self._duties, return_exceptions=True)
+        self.intent.clean = await self._groups.stop()
         self.save_intent()
-        self.emit([_daemon(Reason.STOPPED, "addresses stay where they are")])
+        self.emit([_daemon(Reason.STOPPED, "(addresses stay where they are)")])
         self.kernel.close()
         await self.history.close()
         self._store.close()
 
-    def _add(self, config: GroupConfig, clean: bool) -> None:
-        homes = self._homes.get(config.name, Homes())
-        runner = Runner(self, config, homes, self.intent.inactive, clean)
-        self.runners[config.name] = runner
-        task = asyncio.create_task(runner.run(), name=f"group {config.name}")
-        task.add_done_callback(self._runner_ended)
-        self._tasks[config.name] = task
+    @property
+    def runners(self) -> Mapping[str, Runner]:
+        """The groups by name."""
+        return self._groups.runners
 
-    def _runner_ended(self, task: asyncio.Task[None]) -> None:
-        """A runner ends only by cancellation; anything else is a defect that ends the daemon."""
-        if not task.cancelled() and not self.failed.done():
-            self.failed.set_exception(task.exception() or RuntimeError(task.get_name()))
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Done when a defect has ended a runner, with its exception."""
+        return self._groups.failed
 
-    def _watch(self) -> None:
-        members = [m for c in self._config.groups.values() for m in c.members]
-        self.kernel.watch(members, self._changed)
+    async def _heartbeat(self) -> None:
+        """Poll every carrier, also while a move is under way, and measure the loop's lag.
 
-    def _changed(self, changes: Changes) -> None:
-        if changes.overrun:
-            self._overruns += 1
-            self.emit([_daemon(Reason.NETLINK_OVERRUN, "", count=self._overruns)])
-        for runner in self.runners.values():
-            runner.changed(changes)
-
-    async def _measure_lag(self) -> None:
-        """The longest time that the loop stood still in the last minute or so."""
-        recent = [0.0] * 600
-        for turn in range(1 << 62):
-            due = time.monotonic() + LAG_SECONDS
-            await asyncio.sleep(LAG_SECONDS)
-            recent[turn % len(recent)] = time.monotonic() - due
-            if turn % 10 == 0:
-                self._lag = max(recent)
+        Events of plain NICs may come a second late (linux-peers 3.2). The lag kept is the longest
+        time that the loop stood still during the last minute.
+        """
+        recent = deque([0.0], maxlen=int(60 / HEARTBEAT_SECONDS))
+        while True:
+            due = time.monotonic() + HEARTBEAT_SECONDS
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            recent.append(time.monotonic() - due)
+            self._lag = max(recent)
+            for runner in self.runners.values():
+                runner.poll_carrier()
 
     async def _keep_sysctls(self) -> None:
         while True:
@@ -183,10 +169,14 @@ class Daemon:
         """A member has appeared with the kernel's default settings."""
         self._sysctls.keep(config)
 
+    def overrun(self) -> None:
+        """The kernel had to drop netlink events; every group reads its state anew."""
+        self._overruns += 1
+        self.emit([_daemon(Reason.NETLINK_OVERRUN, "", count=self._overruns)])
+
     def homes_changed(self) -> None:
         """Write where everything is at home, before anything of it moves."""
-        self._homes = {name: runner.homes for name, runner in self.runners.items()}
-        self._store.save_homes(self._homes)
+        self._groups.save_homes()
 
     def passed(self) -> None:
         """A pass is over: the status is stale, and spares may have changed."""
@@ -256,6 +246,14 @@ class Daemon:
         self.save_intent()
         self.emit([Decision(Kind.RESUME, Reason.OPERATOR, actor=actor)])
 
+    def events_after(self, id: int) -> list[Event]:
+        """Events after number `id`, of those still in memory."""
+        return self.journal.after(id)
+
+    def subscribe(self) -> AbstractContextManager[asyncio.Queue[Event]]:
+        """A bounded queue of all events from now on."""
+        return self.journal.follow()
+
     def explain(self, name: str) -> list[str] | None:
         """Why a group, interface or address is as it is; None when there is none of that name."""
         return explain(self.status(), self.journal, name)
@@ -264,66 +262,19 @@ class Daemon:
         """Read the configuration again, all or nothing; raises ConfigError."""
         try:
             config = load(Path(self._config.path))
-            self._sysctls.check(config)
+            check(config)
         except ConfigError as error:
             self._reload_ok, self._reload_error = False, str(error)
             facts: dict[str, str | int | float] = {"why": "; ".join(error.errors)}
             self.emit([Decision(Kind.CONFIG, Reason.RELOAD_FAILED, actor=actor, detail=facts)])
             raise
-        await self._adopt_config(config)
+        self._config = config
+        await self._groups.change(config)
         self._generation += 1
         self._reload_ok, self._reload_time, self._reload_error = True, time.time(), ""
         detail: dict[str, str | int | float] = {"value": config.path}
         self.emit([Decision(Kind.CONFIG, Reason.RELOADED, actor=actor, detail=detail)])
         return self._generation
-
-    async def _adopt_config(self, config: Config) -> None:
-        """Apply the difference; what did not change is not touched."""
-        old, self._config = self._config, config
-        for name in old.groups.keys() - config.groups.keys():
-            await self._dissolve(old.groups[name])
-        for name, group in config.groups.items():
-            runner = self.runners.get(name)
-            if runner is None:
-                self._sysctls.prepare(group)
-                self._add(group, clean=True)
-            elif group != runner.config:
-                await self._reconfigure(runner, group)
-        self._watch()
-        await asyncio.gather(*(runner.looked() for runner in self.runners.values()))
-
-    async def _reconfigure(self, runner: Runner, config: GroupConfig) -> None:
-        left = [m for m in runner.config.members if m not in config.members]
-        self._sysctls.prepare(config)
-        gone = list(retired(runner.homes, config))
-        steps = [DeleteAddress(a.key, m) for a in reversed(gone) for m in config.members]
-        self._let_go(left)
-        runner.configure(config, gone)
-        self.homes_changed()
-        if steps:
-            self.kernel.links(config.members)
-            await self.kernel.apply(steps)
-        self.emit(
-            Decision(Kind.ADDRESS_RETIRED, Reason.DECLARED, a.group, address=a.key) for a in gone
-        )
-
-    async def _dissolve(self, group: GroupConfig) -> None:
-        """The group is gone from the configuration: its addresses stay, what we set is put back."""
-        runner, task = self.runners.pop(group.name), self._tasks.pop(group.name)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        runner.drains.close()
-        self._let_go(group.members)
-        self.homes_changed()
-        self.emit([Decision(Kind.CONFIG, Reason.DISSOLVED, group.name)])
-
-    def _let_go(self, members: Iterable[str]) -> None:
-        """These interfaces are no members any more: forget what was asked of them."""
-        for member in members:
-            self.intent.offline.pop(member, None)
-            self.intent.holds.pop(member, None)
-            self._sysctls.put_back(member)
-        self.save_intent()
 
     def status(self) -> Status:
         """One consistent snapshot; the same object until something changes."""
@@ -337,7 +288,7 @@ class Daemon:
                 interfaces=tuple(
                     i for r in runners for i in report.interface_statuses(r, self.intent)
                 ),
-                addresses=tuple(a for r in runners for a in report.address_statuses(r)),
+                addresses=tuple(a for r in runners for a in r.addresses),
             )
         return self._status
 

@@ -9,6 +9,7 @@ import msgspec
 
 from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
+from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
 from ipmp.daemon.moves import Books
 from ipmp.decision import Decision, Kind, Reason
@@ -71,7 +72,9 @@ class Executor:
         self._refused = {k: until for k, until in self._refused.items() if until > now}
         progress = Progress(self._announcer, work.quiet, work.dead, self._refused)
         acted = False
-        for batch in plan(work.placements, work.routes, work.snapshot, progress):
+        batches = plan(work.placements, work.routes, work.snapshot, progress)
+        size = len(work.placements)
+        while (batch := await aside(size, next, batches, None)) is not None:
             steps = [step for step in batch if not isinstance(step, Announce)]
             if steps:
                 acted = True

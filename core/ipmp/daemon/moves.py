@@ -1,7 +1,7 @@
 """The books of one group: where each address is, moves under way, counters and durations.
 
-Fed with the steps that were carried out; yields the decisions that people read about them. A failover
-or failback is one entry however many addresses it moves: it begins when its cause was
+Fed with the steps that were carried out; yields the decisions that people read about them. A
+failover or failback is one entry however many addresses it moves: it begins when its cause was
 noticed and ends when the last address has been announced from its new member.
 """
 
@@ -78,7 +78,7 @@ class Books:
     def added(
         self, address: DataAddress, target: str, reason: MoveReason, began: float, wall: float
     ) -> Decision | None:
-        """Note that the address was added to `target`; the decision, unless it is its first place."""
+        """Note that the address was added to `target`; None when that is its first place."""
         key = address.key
         place = self.places.get(key)
         if place is None:

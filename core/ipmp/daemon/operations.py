@@ -1,7 +1,7 @@
 """What operators and programs may ask for: offline, online, hold, release, and the refusals.
 
-A decision is taken without waiting (nothing can change under it), stored, and then carried out by the
-group's runner; the answer is given when the runner has settled or a limit has passed.
+A decision is taken without waiting (nothing can change under it), stored, and then carried out by
+the group's runner; the answer is given when the runner has settled or a limit has passed.
 Who asked for it decides: what a person did by hand outranks the remediator (DESIGN 4, invariant 6).
 """
 

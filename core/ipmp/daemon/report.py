@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from ipmp.daemon.runner import Runner
+from ipmp.daemon.moves import Books, Place
 from ipmp.group import Event, Member
+from ipmp.homes import Homes
 from ipmp.intent import Intent
 from ipmp.model import (
     AddressStatus,
@@ -16,7 +18,10 @@ from ipmp.model import (
     LinkState,
     OfflineIntent,
 )
-from ipmp.world import AF_INET, AF_INET6, is_ipv4
+from ipmp.world import AF_INET, AF_INET6, DataAddress, Snapshot, is_ipv4
+
+if TYPE_CHECKING:
+    from ipmp.daemon.runner import Runner
 
 _LINKS = {
     Event.LINK_UP: LinkState.UP,
@@ -74,24 +79,28 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
         )
 
 
-def address_statuses(runner: Runner) -> Iterable[AddressStatus]:
+def address_statuses(homes: Homes, books: Books, snapshot: Snapshot) -> tuple[AddressStatus, ...]:
     """The data addresses of one group, in order."""
-    for address in sorted(runner.homes.addresses.values(), key=lambda a: a.order):
-        place = runner.books.places.get(address.key)
-        holders = runner.snapshot.holders(address.key)
-        where = place.member if place is not None and place.member in holders else None
-        decision = place.decision if place is not None else None
-        yield AddressStatus(
-            address=address.key,
-            group=address.group,
-            family=Family.IPV4 if is_ipv4(address.key) else Family.IPV6,
-            interface=where or (holders[0] if holders else None),
-            home=address.home,
-            adopted=address.adopted,
-            moves=place.moves if place is not None else 0,
-            last_move=place.last_move if place is not None else 0.0,
-            reason=decision.sentence() if decision is not None else "",
-        )
+    return tuple(
+        _address_status(address, books.places.get(address.key), snapshot.holders(address.key))
+        for address in sorted(homes.addresses.values(), key=lambda a: a.order)
+    )
+
+
+def _address_status(address: DataAddress, place: Place | None, holders: list[str]) -> AddressStatus:
+    where = place.member if place is not None and place.member in holders else None
+    decision = place.decision if place is not None else None
+    return AddressStatus(
+        address=address.key,
+        group=address.group,
+        family=Family.IPV4 if is_ipv4(address.key) else Family.IPV6,
+        interface=where or (holders[0] if holders else None),
+        home=address.home,
+        adopted=address.adopted,
+        moves=place.moves if place is not None else 0,
+        last_move=place.last_move if place is not None else 0.0,
+        reason=decision.sentence() if decision is not None else "",
+    )
 
 
 def _link(runner: Runner, member: Member) -> LinkState:

@@ -1,38 +1,40 @@
 """One group's loop: read the kernel, decide what should be, take the next steps until both agree.
 
-Level-triggered: events only wake it. A pass (`converge`) reads links, steps the state machine, reads
-addresses and routes, places them, and carries out the plan batch by batch. When a member's link changes
-in the middle of a pass, the rest of the plan is dropped and the next pass starts from a new reading.
-Between passes it ticks: paced announcements go out, drains are judged, carriers are polled.
+Level-triggered: events only wake it. A pass (`converge`) reads links, steps the state machine,
+reads addresses and routes, places them, and carries out the plan batch by batch. When a member's
+link changes in the middle of a pass, the rest of the plan is dropped and the next pass starts from
+a new reading. Between passes it ticks: paced announcements go out, drains are judged.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import structlog
 from msgspec.structs import replace
 
 from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
+from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
 from ipmp.daemon.drain import POLL_SECONDS, Drains
 from ipmp.daemon.executor import Executor, Work
 from ipmp.daemon.moves import Books
+from ipmp.daemon.report import address_statuses
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.group import BROKEN, Event, Group, Member, observe, step
 from ipmp.homes import Homes, dynamic_addresses, forget_missing, remember, without
 from ipmp.kernel.protocol import Changes
-from ipmp.model import MoveReason
+from ipmp.model import AddressStatus, MoveReason
 from ipmp.placement import Placement, RoutePlacement, place_addresses, place_routes
 from ipmp.world import DataAddress, Link, RouteKey, Snapshot
 
 RECONCILE_SECONDS = 10.0  # a full reading, also when nothing was heard
-CARRIER_SECONDS = 0.1  # poll of every member (linux-peers 3.2)
 FOREIGN_SECONDS = 0.1  # at least between two passes that others' changes cause
 RETRY_SECONDS = 0.5  # after a reading that failed
-PAUSE_EVERY = 512  # placements between two breaths of the loop
+PUBLISH = 100  # decisions published at a stretch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
 
@@ -58,6 +60,7 @@ class Runner:
         self.drains = Drains(context.kernel.count_unicast)
         self.executor = Executor(context, config, self.announcer, self.books)
         self.transitions: dict[str, dict[str, int]] = {m.name: {} for m in self.group.members}
+        self.addresses: tuple[AddressStatus, ...] = ()
         self.reconciles = 0
         self._clean = clean  # the last daemon stopped cleanly: the link knows everything
         self._first = True
@@ -66,6 +69,7 @@ class Runner:
         self._removed: set[RouteKey] = set()
         self._warned: set[str] = set()
         self._wake = asyncio.Event()
+        self._stir = asyncio.Event()
         self._urgent = False
         self._again = True
         self._looked = asyncio.Event()
@@ -81,6 +85,7 @@ class Runner:
             self._urgent = True
             self.executor.noticed = self.context.monotonic()
         self._wake.set()
+        self._stir.set()
 
     def changed(self, changes: Changes) -> None:
         """Others changed something; members' links are urgent, the rest is drift to put right."""
@@ -92,7 +97,7 @@ class Runner:
             self.wake(urgent=False)
 
     def poll_carrier(self) -> None:
-        """Ask every member for its carrier; events of plain NICs may come a second late."""
+        """Ask every member for its carrier, and wake when one has changed."""
         if self.context.kernel.links(m.name for m in self.group.members) != self._links:
             self.wake()
 
@@ -128,6 +133,8 @@ class Runner:
         while True:
             if self._due():
                 foreign = self._wake.is_set() and not self._urgent
+                if not (self._urgent or self._again):
+                    self.executor.noticed = self.context.monotonic()
                 self._wake.clear()
                 self._urgent = False
                 self._again = await self._try_converge()
@@ -174,14 +181,14 @@ class Runner:
 
     async def _sleep(self, seconds: float, *, urgent_only: bool) -> None:
         end = self.context.monotonic() + seconds
-        while (left := end - self.context.monotonic()) > 0:
-            if self._wake.is_set() and (self._urgent or not urgent_only):
+        while not (self._wake.is_set() and (self._urgent or not urgent_only)):
+            left = end - self.context.monotonic()
+            if left <= 0:
                 return
-            try:
-                async with asyncio.timeout(min(left, CARRIER_SECONDS)):
-                    await self._wake.wait()
-            except TimeoutError:
-                self.poll_carrier()
+            self._stir.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._stir.wait()
 
     def _pause(self) -> float:
         """Seconds until something is due."""
@@ -203,14 +210,21 @@ class Runner:
         self._next_reconcile = self.context.monotonic() + RECONCILE_SECONDS
         decisions = self.observe()
         self.snapshot = await self.context.kernel.snapshot(self._links)
-        decisions += self._learn()
-        placements, routes = await self._place()
-        self.drains.update(self._leaving(placements))
+        decisions += await self._learn()
+        size = len(self.homes.addresses)
+        placements, routes = await aside(size, self._place)
+        self.drains.update(await aside(size, self._leaving, placements))
         work = Work(placements, routes, self.snapshot, self.drains.judged, self._dead())
         acted = await self.executor.carry_out(work, self._reason, lambda: self._urgent, decisions)
-        self.context.emit(decisions)
-        self.context.passed()
+        self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
+        await self._publish(decisions)
         return acted
+
+    async def _publish(self, decisions: list[Decision]) -> None:
+        for start in range(0, len(decisions), PUBLISH):
+            self.context.emit(decisions[start : start + PUBLISH])
+            await asyncio.sleep(0)
+        self.context.passed()
 
     def observe(self) -> list[Decision]:
         """Read the links and step the state machine."""
@@ -233,7 +247,7 @@ class Runner:
                 self._causes[new.name] = cause
         return list(decisions)
 
-    def _learn(self) -> Iterable[Decision]:
+    async def _learn(self) -> Iterable[Decision]:
         """Take note of what the snapshot shows for the first time."""
         homes, first = self.homes, self._first
         self._first = False
@@ -241,7 +255,15 @@ class Runner:
             homes = forget_missing(homes, self.snapshot)
         removed = {k for k in self._removed if not self._lost_with_link(k)}
         self._removed.clear()
-        homes, decisions = remember(homes, self.config, self.snapshot, self.context.codec, removed)
+        homes, decisions = await aside(
+            sum(map(len, self.snapshot.addresses.values())),
+            remember,
+            homes,
+            self.config,
+            self.snapshot,
+            self.context.codec,
+            removed,
+        )
         if homes is not self.homes:
             self.homes = homes
             self.context.homes_changed()
@@ -270,13 +292,9 @@ class Runner:
         homes = {r.home for r in self.homes.routes if r.route.key == key}
         return any(home not in self._links or not self._links[home].up for home in homes)
 
-    async def _place(self) -> tuple[list[Placement], list[RoutePlacement]]:
+    def _place(self) -> tuple[list[Placement], list[RoutePlacement]]:
         addresses = sorted(self.homes.addresses.values(), key=lambda a: a.order)
-        placements: list[Placement] = []
-        for placement in place_addresses(self.group, addresses, self.snapshot):
-            placements.append(placement)
-            if len(placements) % PAUSE_EVERY == 0:
-                await asyncio.sleep(0)
+        placements = list(place_addresses(self.group, addresses, self.snapshot))
         targets = {p.address.key: p.target for p in placements if p.target is not None}
         routes = list(place_routes(self.group, self.homes.routes, targets, self.snapshot))
         return placements, routes

@@ -7,7 +7,7 @@ members' own values are ever written, never `all`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from ipmp.config import Config, ConfigError, GroupConfig
@@ -16,6 +16,8 @@ from ipmp.intent import Intent, SavedSysctl
 from ipmp.kernel.sysctl import Finding, correct, inspect, restore
 from ipmp.model import Family
 from ipmp.world import is_ipv4
+
+DISABLE_IPV6 = "ipv6.disable_ipv6"
 
 
 class Desk(Protocol):
@@ -40,7 +42,7 @@ def families(config: GroupConfig) -> frozenset[Family]:
 def check(config: Config) -> None:
     """Raise ConfigError for groups that must find every sysctl right already."""
     errors = [
-        f"{config.path}: groups.{group.name}: {finding.sentence()}; "
+        f"{config.path}: groups.{group.name}: {_sentence(finding)}; "
         'set it, or let mpathd set it with sysctls = "set"'
         for group in config.groups.values()
         if group.sysctls == "check"
@@ -55,15 +57,7 @@ class SysctlKeeper:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._told: set[tuple[str, str, str]] = set()
-
-    def check(self, config: Config) -> None:
-        """Raise ConfigError for groups that must find every sysctl right already."""
-        check(config)
-
-    def prepare(self, config: GroupConfig) -> None:
-        """Correct what is wrong before the group starts to use its members."""
-        self.keep(config)
+        self._told: set[tuple[str, str, int | None]] = set()
 
     def keep(self, config: GroupConfig) -> None:
         """Correct what is wrong, or report it once, as the configuration says."""
@@ -92,6 +86,7 @@ class SysctlKeeper:
         intent = self._desk.intent
         known = {(saved.name, saved.interface) for saved in intent.sysctls}
         if (finding.name, finding.interface) not in known:
+            assert finding.value is not None  # it is there, otherwise it were not fixable
             intent.sysctls.append(SavedSysctl(finding.name, finding.interface, finding.value))
             self._desk.save_intent()
         try:
@@ -108,14 +103,18 @@ class SysctlKeeper:
             self._desk.emit([_decision(config, finding, Reason.INVALID)])
 
 
-def _wrong(config: GroupConfig) -> list[Finding]:
-    wanted = families(config)
-    return [
-        finding
-        for member in config.members
-        for finding in inspect(member, wanted)
-        if not finding.ok
-    ]
+def _wrong(config: GroupConfig) -> Iterator[Finding]:
+    """What must be changed on members that exist.
+
+    That IPv6 is off matters only when IPv6 addresses are declared: there is nothing to adopt then.
+    """
+    declared = any(not is_ipv4(a.address) for a in config.addresses)
+    for member in config.members:
+        for finding in inspect(member, families(config)):
+            absent = finding.value is None and finding.name != DISABLE_IPV6
+            unused = finding.name == DISABLE_IPV6 and not declared
+            if not (finding.ok or absent or unused):
+                yield finding
 
 
 def _decision(config: GroupConfig, finding: Finding, reason: Reason) -> Decision:
@@ -126,8 +125,12 @@ def _decision(config: GroupConfig, finding: Finding, reason: Reason) -> Decision
         interface=finding.interface,
         detail={
             "name": finding.name,
-            "previous": finding.effective,
-            "value": finding.wanted,
+            "previous": "absent" if finding.effective is None else finding.effective,
+            "value": finding.wanted if reason is Reason.INVALID else finding.write or 0,
             "why": finding.why,
         },
     )
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.sysctl} is {finding.effective} and must be {finding.wanted}: {finding.why}"

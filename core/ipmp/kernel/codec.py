@@ -7,11 +7,11 @@ rtnetlink}.h.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import struct
 
 from ipmp.kernel.netlink import (
+    ATTRIBUTE,
     HEADER,
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -51,7 +51,6 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_EXT_MASK, IFLA_CARRIER = 1, 3, 4, 29, 
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 3, 6, 8, 11
-IFA_BROADCAST = 4
 IFA_F_HOMEADDRESS, IFA_F_MCAUTOJOIN = 0x10, 0x400
 #: Flags that belong to the configuration of an address and not to its history on one NIC.
 PORTABLE_FLAGS = IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN
@@ -104,20 +103,26 @@ def address_dump(family: int, ifindex: int) -> bytes:
 
 
 def parse_address(payload: bytes, member: str) -> Address:
-    """The address in a RTM_NEWADDR or RTM_DELADDR payload."""
+    """The address in a RTM_NEWADDR or RTM_DELADDR payload.
+
+    Walks the attributes itself: this is the inner loop of a dump of thousands of addresses.
+    """
     family, prefixlen, flags, scope, _ = IFADDRMSG.unpack_from(payload)
     proto, label, own, peer = 0, "", b"", b""
-    for kind, value in attributes(payload, IFADDRMSG.size):
+    offset, end = IFADDRMSG.size, len(payload)
+    while offset < end:
+        length, kind = ATTRIBUTE.unpack_from(payload, offset)
         if kind == IFA_LOCAL:
-            own = value
+            own = payload[offset + 4 : offset + length]
         elif kind == IFA_ADDRESS:
-            peer = value
+            peer = payload[offset + 4 : offset + length]
         elif kind == IFA_FLAGS:
-            flags = U32.unpack(value)[0]
+            flags = U32.unpack_from(payload, offset + 4)[0]
         elif kind == IFA_LABEL:
-            label = value[:-1].decode(errors="replace")
+            label = payload[offset + 4 : offset + length - 1].decode(errors="replace")
         elif kind == IFA_PROTO:
-            proto = value[0]
+            proto = payload[offset + 4]
+        offset += (length + 3) & ~3 or end
     key = f"{socket.inet_ntop(family, own or peer)}/{prefixlen}"
     return Address(key, family, member, flags, scope, proto, label, payload)
 
@@ -143,15 +148,12 @@ def spec_of(address: Address) -> AddressSpec:
 
 
 def declared_spec(key: str, flags: int = 0, scope: int = 0) -> AddressSpec:
-    """The spec of an address that was declared and not found."""
-    interface = ipaddress.ip_interface(key)
-    packed = interface.packed
+    """The spec of an address that was declared and not found, as plain `ip addr add` makes it."""
+    text, _, prefixlen = key.rpartition("/")
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    packed = socket.inet_pton(family, text)
     kept = attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
-    network = interface.network
-    if interface.version == 4 and network.prefixlen < 31:
-        kept += attribute(IFA_BROADCAST, network.broadcast_address.packed)
-    family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
-    return AddressSpec(key, int(family), network.prefixlen, scope, flags, kept)
+    return AddressSpec(key, int(family), int(prefixlen), scope, flags, kept)
 
 
 def add_address(spec: AddressSpec, ifindex: int, label: str, proto: int) -> bytes:

@@ -168,9 +168,7 @@ class LinuxKernel:
         RTM_NEWADDR comes too early (pyroute2-eval 3.2).
         """
         self._expect(steps)
-        fresh = {
-            (index, address_of(key)) for kind, index, key in self._expected if kind == _ADDED
-        }
+        fresh = {(index, address_of(key)) for kind, index, key in self._expected if kind == _ADDED}
         if fresh:
             self._local_routes.join(RTNLGRP_IPV6_ROUTE)
         try:

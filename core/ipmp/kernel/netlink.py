@@ -21,6 +21,7 @@ import msgspec
 
 HEADER = struct.Struct("=IHHII")  # nlmsg_len, type, flags, seq, pid
 ERROR = struct.Struct("=i")
+ATTRIBUTE = struct.Struct("=HH")  # length, type
 
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
@@ -75,7 +76,7 @@ class NetlinkError(OSError):
     """A single request was refused; `errno` and the kernel's own words, if it gave some."""
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One received netlink message."""
 
     type: int
@@ -105,7 +106,7 @@ def attributes(payload: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
     """Walk the attributes of a payload behind its fixed header."""
     end = len(payload)
     while offset + 4 <= end:
-        length, kind = _ATTRIBUTE.unpack_from(payload, offset)
+        length, kind = ATTRIBUTE.unpack_from(payload, offset)
         if length < 4:
             return
         yield kind & 0x3FFF, payload[offset + 4 : offset + length]
@@ -115,10 +116,7 @@ def attributes(payload: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
 def attribute(kind: int, value: bytes) -> bytes:
     """Build one attribute, padded to four bytes."""
     length = 4 + len(value)
-    return _ATTRIBUTE.pack(length, kind) + value + b"\0" * (-length % 4)
-
-
-_ATTRIBUTE = struct.Struct("=HH")
+    return ATTRIBUTE.pack(length, kind) + value + b"\0" * (-length % 4)
 
 
 class Requests:
