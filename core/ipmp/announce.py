@@ -1,10 +1,14 @@
 """When to announce which address from which member. Sans-IO: `now` in, announcements out.
 
-Schedule and pace are those of linux-peers 2.4: gratuitous ARP at 0, 1.1, 3.1 and 5.1 s (more than the
-1 s locktime of Linux peers apart), unsolicited NA at 0, 1 and 2 s (RFC 4861 7.2.6: at most
-three). Announcements of a planned move and all repeats share a token bucket a member; first ones
-go before repeats. Urgent first ones (the old member is dead) are not paced: each waits with a dark address.
-A schedule is cancelled as soon as the member loses the address.
+Schedule and pace are those of linux-peers 2.4: gratuitous ARP at 0, 1.1, 3.1 and 5.1 s (more than
+the 1 s locktime of Linux peers apart), unsolicited NA at 0, 1 and 2 s (RFC 4861 7.2.6: at most
+three). Announcements of a planned move and all repeats share one pace a member: at most `rate` in
+any second, because switches with ARP inspection close a port that exceeds 15. First ones go before
+repeats. Urgent first ones (the old member is dead) are not paced: each waits with a dark address.
+
+The link believes the last announcement of an address, so there is one schedule an address: a new
+one, from whichever member, takes the place of the old one, and an address that its member has lost
+has none.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ from ipmp.world import is_ipv4
 REPEATS_IPV4 = (1.1, 3.1, 5.1)
 REPEATS_IPV6 = (1.0, 2.0)
 
+#: Seconds in which a member sends no more than its rate.
+WINDOW = 1.0
+
 
 class Announcement(msgspec.Struct, frozen=True):
     """Say on the link of `member` that the address is there."""
@@ -29,31 +36,32 @@ class Announcement(msgspec.Struct, frozen=True):
     member: str
 
 
+class _Schedule(msgspec.Struct, frozen=True):
+    """The one schedule of an address; `number` tells it from those that it replaced."""
+
+    member: str
+    number: int
+    sent: bool  # its first announcement is out
+
+
 class _Queue:
-    """What one member still has to announce, and its token bucket."""
+    """What one member still has to announce, and when it last spoke."""
 
-    def __init__(self, rate: float, now: float) -> None:
+    def __init__(self, rate: int) -> None:
         self.rate = rate
-        self.tokens = rate
-        self.filled = now
-        self.firsts: deque[str] = deque()
-        self.repeats: list[tuple[float, str, int]] = []  # heap of (due, key, generation)
+        self.spoken: deque[float] = deque(maxlen=rate)
+        self.firsts: deque[tuple[str, int]] = deque()  # (key, schedule number)
+        self.repeats: list[tuple[float, str, int]] = []  # heap of (due, key, schedule number)
 
-    def fill(self, now: float) -> None:
-        self.tokens = min(self.rate, self.tokens + (now - self.filled) * self.rate)
-        self.filled = now
+    def free(self, now: float) -> float:
+        """When the pace allows another announcement."""
+        return now if len(self.spoken) < self.rate else max(now, self.spoken[0] + WINDOW)
 
     def ready(self, now: float) -> float | None:
         """When the next announcement may go; None when nothing waits."""
         if self.firsts:
-            due = now
-        elif self.repeats:
-            due = self.repeats[0][0]
-        else:
-            return None
-        self.fill(now)
-        missing = max(0.0, 1.0 - self.tokens) / self.rate
-        return max(due, now + missing)
+            return self.free(now)
+        return max(self.repeats[0][0], self.free(now)) if self.repeats else None
 
 
 class Announcer:
@@ -61,44 +69,41 @@ class Announcer:
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
-        self._announced: dict[tuple[str, str], int] = {}  # -> generation of its schedule
-        self._waiting: set[tuple[str, str]] = set()  # first announcement not sent yet
-        self._generation = 0
+        self._schedules: dict[str, _Schedule] = {}  # by address
+        self._number = 0
 
     def __contains__(self, where: object) -> bool:
-        """Whether (key, member) has been announced since the member got the address."""
-        return where in self._announced
+        """Whether (key, member) holds: the member was the last to announce it, and has it still."""
+        key, member = where if isinstance(where, tuple) else ("", "")
+        schedule = self._schedules.get(key)
+        return schedule is not None and schedule.sent and schedule.member == member
 
     def assume(self, key: str, member: str) -> None:
         """The link knows this already: the daemon restarted and nothing has moved."""
-        self._announced.setdefault((key, member), 0)
+        self._schedules.setdefault(key, _Schedule(member, 0, sent=True))
 
-    def urgent(self, key: str, member: str, rate: float, now: float) -> None:
+    def urgent(self, key: str, member: str, rate: int, now: float) -> None:
         """The caller sends the first one now; the repeats follow on schedule."""
-        self._waiting.discard((key, member))
-        self._sent(self._queue(member, rate, now), key, member, now)
+        self._sent(self._queue(member, rate), key, member, now)
 
-    def planned(self, key: str, member: str, rate: float, now: float) -> None:
-        """Queue the first one; it goes as soon as the member's bucket allows."""
-        if (key, member) in self._announced or (key, member) in self._waiting:
-            return
-        self._waiting.add((key, member))
-        self._queue(member, rate, now).firsts.append(key)
+    def planned(self, key: str, member: str, rate: int) -> None:
+        """Queue the first one; it goes as soon as the member's pace allows."""
+        schedule = self._schedules.get(key)
+        if schedule is None or schedule.member != member:
+            number = self._schedule(key, member, sent=False)
+            self._queue(member, rate).firsts.append((key, number))
 
     def withdraw(self, key: str, member: str) -> None:
         """The member has lost the address: whatever was still to be sent is cancelled."""
-        self._announced.pop((key, member), None)
-        self._waiting.discard((key, member))
+        schedule = self._schedules.get(key)
+        if schedule is not None and schedule.member == member:
+            del self._schedules[key]
 
     def take(self, now: float) -> Iterator[Announcement]:
         """What is to be sent now."""
         for member, queue in self._queues.items():
-            queue.fill(now)
-            while queue.tokens >= 1.0:
-                key = self._pop(queue, member, now)
-                if key is None:
-                    break
-                queue.tokens -= 1.0
+            while queue.free(now) <= now and (key := self._pop(queue, member, now)) is not None:
+                queue.spoken.append(now)
                 yield Announcement(key, member)
 
     def deadline(self, now: float) -> float | None:
@@ -106,34 +111,36 @@ class Announcer:
         times = [queue.ready(now) for queue in self._queues.values()]
         return min((t for t in times if t is not None), default=None)
 
-    def outstanding(self, member: str) -> bool:
-        """Whether first announcements of this member still wait for their turn."""
-        return any(where[1] == member for where in self._waiting)
-
     def _pop(self, queue: _Queue, member: str, now: float) -> str | None:
         while queue.firsts:
-            key = queue.firsts.popleft()
-            if (key, member) in self._waiting:
-                self._waiting.discard((key, member))
+            key, number = queue.firsts.popleft()
+            if self._current(key, number):
                 self._sent(queue, key, member, now)
                 return key
         while queue.repeats and queue.repeats[0][0] <= now:
-            _, key, generation = heapq.heappop(queue.repeats)
-            if self._announced.get((key, member)) == generation:
+            _, key, number = heapq.heappop(queue.repeats)
+            if self._current(key, number):
                 return key
         return None
 
     def _sent(self, queue: _Queue, key: str, member: str, now: float) -> None:
-        self._generation += 1
-        self._announced[key, member] = self._generation
+        number = self._schedule(key, member, sent=True)
         for delay in REPEATS_IPV4 if is_ipv4(key) else REPEATS_IPV6:
-            heapq.heappush(queue.repeats, (now + delay, key, self._generation))
+            heapq.heappush(queue.repeats, (now + delay, key, number))
 
-    def _queue(self, member: str, rate: float, now: float) -> _Queue:
+    def _schedule(self, key: str, member: str, *, sent: bool) -> int:
+        self._number += 1
+        self._schedules[key] = _Schedule(member, self._number, sent)
+        return self._number
+
+    def _current(self, key: str, number: int) -> bool:
+        schedule = self._schedules.get(key)
+        return schedule is not None and schedule.number == number
+
+    def _queue(self, member: str, rate: int) -> _Queue:
         queue = self._queues.get(member)
-        if queue is None or queue.rate != rate:
-            fresh = _Queue(rate, now)
-            if queue is not None:
-                fresh.firsts, fresh.repeats = queue.firsts, queue.repeats
-            queue = self._queues[member] = fresh
+        if queue is None:
+            queue = self._queues[member] = _Queue(rate)
+        if queue.rate != rate:
+            queue.rate, queue.spoken = rate, deque(queue.spoken, maxlen=rate)
         return queue

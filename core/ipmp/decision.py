@@ -1,8 +1,8 @@
 """Every decision is a value: what was decided, why, and about what.
 
 Log, history, API, `ipmp explain` and metric labels are all rendered from the same `Decision`, so
-they cannot disagree. `kind` says what happened, `reason` is a word of a closed list (a metric label),
-`detail` carries the facts that the sentence needs.
+they cannot disagree. `kind` says what happened, `reason` is a word of a closed list (a metric
+label), `detail` carries the facts that the sentence needs.
 """
 
 from __future__ import annotations
@@ -99,12 +99,14 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
         """Render the decision as one clear sentence."""
         template = _SENTENCES.get((self.kind, self.reason)) or _SENTENCES[(self.kind, None)]
         facts = dict.fromkeys(_FACTS, "") | self.detail
+        addresses = "1 address" if facts["count"] == 1 else f"{facts['count']} addresses"
         text = template.format(
             group=self.group,
             interface=self.interface,
             address=self.address,
             actor=self.actor or "the daemon",
             reason=self.reason,
+            addresses=addresses,
             **facts,
         )
         return text.rstrip()
@@ -146,10 +148,10 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.ROUTE_RESTORED, None): "{value} had disappeared from {interface}; it has been put back",
     (Kind.ROUTE_FORGOTTEN, None): "{value} was removed by hand and no longer follows group {group}",
     (Kind.FAILOVER, None): (
-        "{count} addresses failed over from {source} to {target} in {seconds} s ({reason})"
+        "{addresses} failed over from {source} to {target} in {seconds} s ({reason})"
     ),
     (Kind.FAILBACK, None): (
-        "{count} addresses returned from {source} to {target} in {seconds} s ({reason})"
+        "{addresses} returned from {source} to {target} in {seconds} s ({reason})"
     ),
     (Kind.OFFLINE, None): "{interface} was taken offline by {actor} {why}",
     (Kind.ONLINE, None): "{interface} was brought online by {actor} {why}",

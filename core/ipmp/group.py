@@ -8,8 +8,8 @@ Terms, as in in.mpathd (ipmp-semantics 2.8, 2.9):
   usable       functioning; an inactive member counts, an offline one never does
   normal       not configured as standby
 
-Each pass the daemon observes every member and feeds at most one event a member into `step`. What the
-actions mean:
+Each pass the daemon observes every member and feeds at most one event a member into `step`. What
+the actions mean:
 
   keep      nothing follows
   lose      an active member stopped: activate exactly one inactive member, a standby one first
@@ -89,8 +89,8 @@ def _table() -> dict[tuple[InterfaceState, Event], Row]:
     return rows
 
 
-#: event x state -> new state : action. A member that is offline only sees Event.OFFLINE, so whatever
-#: its link does meanwhile is judged when it is brought online.
+#: event x state -> new state : action. A member that is offline only sees Event.OFFLINE, so
+#: whatever its link does meanwhile is judged when it is brought online.
 TABLE = _table()
 
 REASONS = {

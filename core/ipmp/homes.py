@@ -20,6 +20,7 @@ from ipmp.world import (
     AddressSpec,
     DataAddress,
     DataRoute,
+    RouteIdentity,
     RouteKey,
     Snapshot,
 )
@@ -96,7 +97,7 @@ def retired(homes: Homes, config: GroupConfig) -> Iterator[DataAddress]:
 
 
 def dynamic_addresses(config: GroupConfig, snapshot: Snapshot) -> Iterator[Address]:
-    """Global addresses on members that somebody renews, and that therefore stay (linux-peers 1.10)."""
+    """Global addresses on members that somebody renews, so they stay there (linux-peers 1.10)."""
     declared = {d.address for d in config.addresses}
     for held in snapshot.addresses.values():
         for address in held.values():
@@ -192,38 +193,29 @@ def _learn_routes(
     removed: Collection[RouteKey],
     decisions: list[Decision],
 ) -> tuple[DataRoute, ...]:
-    known = {_identity(r): r for r in homes.routes}
+    known = {r.identity: r for r in homes.routes}
     found = [route for held in snapshot.routes.values() for route in held]
-    present = {(r.key, r.gateway) for r in found}
+    present = {route.identity for route in found}
     for route in found:
-        identity = (route.key, route.gateway)
-        old = known.get(identity)
+        old = known.get(route.identity)
         if old is None:
             _drop_replaced(known, route.key, present)
-            known[identity] = DataRoute(route, config.name)
-        elif route.protocol != OWNER and route != old.route and not _at_home(old, found):
-            known[identity] = DataRoute(route, config.name)
-    for identity, route in list(known.items()):
+            known[route.identity] = DataRoute(route, config.name)
+        elif route.protocol != OWNER and route != old.route and old.route not in found:
+            known[route.identity] = DataRoute(route, config.name)
+    for identity, gone in list(known.items()):
         if identity[0] in removed and identity not in present:
             del known[identity]
-            decisions.append(_route_forgotten(route))
+            decisions.append(_route_forgotten(gone))
     return tuple(known.values())
 
 
-def _identity(route: DataRoute) -> tuple[RouteKey, str | None]:
-    return route.route.key, route.route.gateway
-
-
-def _at_home(route: DataRoute, found: Iterable[object]) -> bool:
-    return route.route in found
-
-
 def _drop_replaced(
-    known: dict[tuple[RouteKey, str | None], DataRoute],
+    known: dict[RouteIdentity, DataRoute],
     key: RouteKey,
-    present: Collection[tuple[RouteKey, str | None]],
+    present: Collection[RouteIdentity],
 ) -> None:
-    """`ip route replace` with another gateway: the old route is gone because a new one took over."""
+    """`ip route replace` with another gateway: a route is gone because a new one took over."""
     for identity in [i for i in known if i[0] == key and i not in present]:
         del known[identity]
 

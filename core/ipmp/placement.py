@@ -4,12 +4,13 @@ Rules for an address, first match wins (ipmp-semantics 1.3, 5.1):
 
   1. no member is active            -> it stays where it is (a group failure moves nothing)
   2. its home is active, and either failback is on or nothing better holds it now -> home
-  3. an active member holds it      -> it stays there; without a home it is levelled: it moves when
-                                       that member has two more addresses than the emptiest one
+  3. an active member holds it      -> it stays there; but without a home, and with failback, it is
+                                       levelled: it moves when that member has two more addresses
+                                       than the emptiest one
   4. otherwise                      -> the active member with the fewest addresses, first in order
 
-Rules for a route: it leaves through its home under the same conditions, but only where its gateway is
-on-link by an address placed there: a route through a member without an address of that subnet
+Rules for a route: it leaves through its home under the same conditions, but only where its gateway
+is on-link by an address placed there: a route through a member without an address of that subnet
 would be refused by the kernel or break ARP (linux-peers 1.7).
 """
 
@@ -23,7 +24,7 @@ import msgspec
 
 from ipmp.decision import Reason
 from ipmp.group import Group
-from ipmp.world import AF_INET, DataAddress, DataRoute, Snapshot, is_ipv4
+from ipmp.world import AF_INET, DataAddress, DataRoute, Route, Snapshot, address_of, is_ipv4
 
 
 class Placement(msgspec.Struct, frozen=True, gc=False):
@@ -87,36 +88,30 @@ def place_routes(
     """Yield the placement of each route; `targets` says where each address (by key) will be."""
     active = [m.name for m in group.members if m.active]
     on_link = {name: _networks(name, targets, snapshot) for name in active}
+    with_source = {address_of(key): target for key, target in targets.items()}
+    found = snapshot.routes_by_identity()
     for route in routes:
-        yield RoutePlacement(route, _route_target(group, route, active, on_link, targets, snapshot))
+        fit = [name for name in active if fits(route, on_link[name])]
+        where = found.get(route.identity, {})
+        yield RoutePlacement(route, _route_target(group, route, fit, where, with_source))
 
 
 def _route_target(
     group: Group,
     route: DataRoute,
-    active: Sequence[str],
-    on_link: Mapping[str, list[str]],
-    targets: Mapping[str, str],
-    snapshot: Snapshot,
+    fit: Sequence[str],
+    where: Mapping[str, Route],
+    with_source: Mapping[str, str],
 ) -> str | None:
-    fit = [name for name in active if _fits(route, on_link[name])]
-    holder = _current(route, snapshot)
     if not fit:
         return None
+    holder = next((m for m in where if m != route.home), route.home if where else None)
     if route.home in fit and (group.failback or holder not in fit):
         return route.home
     if holder in fit:
         return holder
-    source = route.route.source
-    with_source = [t for key, t in targets.items() if source and key.startswith(f"{source}/")]
-    return next((name for name in with_source if name in fit), fit[0])
-
-
-def _current(route: DataRoute, snapshot: Snapshot) -> str | None:
-    """The member through which the route leaves now; where it is not at home, that one counts."""
-    holders = [m for m, routes in snapshot.routes.items() if any(route.matches(r) for r in routes)]
-    away = [m for m in holders if m != route.home]
-    return (away or holders or [None])[0]
+    preferred = with_source.get(route.route.source or "")
+    return preferred if preferred in fit else fit[0]
 
 
 def _networks(name: str, targets: Mapping[str, str], snapshot: Snapshot) -> list[str]:
@@ -126,13 +121,16 @@ def _networks(name: str, targets: Mapping[str, str], snapshot: Snapshot) -> list
     return placed + fixed
 
 
-def _fits(route: DataRoute, keys: list[str]) -> bool:
-    """A member can carry a route when it has an address of its family and reaches the gateway."""
-    gateway = route.route.gateway
-    family_is_ipv4 = route.route.key.family == AF_INET
-    own = [key for key in keys if is_ipv4(key) == family_is_ipv4]
+def fits(route: DataRoute, keys: Iterable[str]) -> bool:
+    """Whether a member with these addresses can carry a route.
+
+    It needs an address of the route's family (IPv6 makes do with the link-local one), and one that
+    puts the gateway on-link unless that is link-local or flagged `onlink`.
+    """
+    gateway, ipv4 = route.route.gateway, route.route.key.family == AF_INET
+    own = (key for key in keys if is_ipv4(key) == ipv4)
     if gateway is None or route.route.onlink or gateway.startswith("fe80:"):
-        return bool(own) or not family_is_ipv4
+        return not ipv4 or any(True for _ in own)
     parsed = ipaddress.ip_address(gateway)
     return any(parsed in _network(key) for key in own)
 

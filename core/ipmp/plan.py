@@ -1,17 +1,17 @@
 """From what is and what should be to the next steps. Pure; a generator, so that it can be paused.
 
-`plan` yields batches of steps. Its caller carries each batch out and stops at the first one that the
-kernel refused or when the world has changed; then it reads the kernel and plans again. Nothing is
-ever rolled back, because every step leaves a state from which planning goes on.
+`plan` yields batches of steps. Its caller carries each batch out and stops after a batch in which
+the kernel refused a step, or when the world has changed; then it reads the kernel and plans again.
+Nothing is ever rolled back, because every step leaves a state from which planning goes on.
 
 Invariants, in the order in which the code keeps them (DESIGN 4):
 
   A  make before break: an address is deleted from a member only when its target has it, in the
      snapshot or by a step of this plan, and has announced it
-  B  while the old member still works, the address is deleted there only when the member has gone quiet
-     (`progress.quiet`), so that no packet in flight is lost; a dead member has nothing in flight
-  C  routes have moved to the target before an address leaves the old member: the kernel flushes IPv4
-     routes, silently, with the last address of a device
+  B  while the old member still works, the address is deleted there only when the member has gone
+     quiet (`progress.quiet`): no packet in flight is lost; to a dead member nothing is in flight
+  C  routes have moved to the target before an address leaves the old member: the kernel flushes
+     IPv4 routes, silently, with the last address of a device
   D  additions keep the order, so the primary stays primary; deletions take secondaries first (a
      primary that goes first is O(n^2) or kills them, pyroute2-eval 2.3), and those front to back:
      the kernel looks an address up from the front of its list
@@ -26,7 +26,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from ipmp.placement import Placement, RoutePlacement
+from ipmp.placement import Placement, RoutePlacement, fits
 from ipmp.world import (
     AF_INET,
     IFA_F_SECONDARY,
@@ -35,12 +35,14 @@ from ipmp.world import (
     DataAddress,
     DataRoute,
     Route,
+    RouteIdentity,
     Snapshot,
+    address_of,
     is_ipv4,
 )
 
 #: Steps a batch: small enough that an urgent announcement is never far behind its addition.
-BATCH = 64
+BATCH = 256
 
 #: Addresses looked at between two batches, when there is nothing to do for them.
 BREATH = 256
@@ -66,6 +68,7 @@ class DeleteAddress(msgspec.Struct, frozen=True, gc=False):
 
     key: str
     member: str
+    peer: str = ""  # of a point-to-point address
 
 
 class ReplaceRoute(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +89,7 @@ class DeleteRoute(msgspec.Struct, frozen=True, gc=False):
 class Announce(msgspec.Struct, frozen=True, gc=False):
     """Tell the link which member has the address; urgent ones are not paced."""
 
-    key: str
+    address: DataAddress
     member: str
     urgent: bool
 
@@ -100,7 +103,24 @@ class Progress(msgspec.Struct):
     announced: Container[tuple[str, str]] = frozenset()  # (key, member)
     quiet: Container[str] = frozenset()  # members on which nothing unicast arrives any more
     dead: Container[str] = frozenset()  # members without a working link: nothing to wait for
-    refused: Container[tuple[str, str]] = frozenset()  # (key, member)
+    refused: Container[tuple[str, str]] = frozenset()  # what `identity` makes of a step
+
+
+def identity(step: Step) -> tuple[str, str]:
+    """What a step does, in words, and to which member: how a refused one is remembered."""
+    match step:
+        case AddAddress(address=address, member=member):
+            return f"add {address.key}", member
+        case AddAnchor(member=member):
+            return "add an anchor", member
+        case DeleteAddress(key=key, member=member):
+            return f"delete {key}", member
+        case ReplaceRoute(route=route, member=member):
+            return f"replace {route.route.key}", member
+        case DeleteRoute(route=leftover, member=member):
+            return f"delete {leftover.key}", member
+        case Announce(address=address, member=member):
+            return f"announce {address.key}", member
 
 
 def plan(
@@ -113,20 +133,22 @@ def plan(
     wanted = [(p.address, p.target) for p in placements if p.target is not None]
     present = {member: set(held) for member, held in snapshot.addresses.items()}
     pending = [r for r in routes if r.target is not None]
+    found = snapshot.routes_by_identity()
     for additions, announcements in _additions(wanted, snapshot, progress, present):
         yield additions
         ready = [r for r in pending if _reachable(r, present)]
         pending = [r for r in pending if r not in ready]
-        yield from _batches(_route_steps(ready, snapshot, progress))
+        yield from _batches(_route_steps(ready, found, progress))
         yield announcements
-    yield from _batches(_route_steps(pending, snapshot, progress))
+    yield from _batches(_route_steps(pending, found, progress))
     doomed: dict[str, set[str]] = {}
     for index, (address, target) in enumerate(wanted):
         _doom(address.key, target, snapshot, progress, present, doomed)
         if index % BREATH == BREATH - 1:
             yield []
-    yield from _batches(_deletions(doomed, snapshot, present))
-    yield from _batches(_weigh_anchors(doomed, snapshot, present))
+    yield from _batches(_anchors(doomed, present, progress))
+    deletions = (*_deletions(doomed, snapshot), *_weigh_anchors(doomed, snapshot, present))
+    yield from _batches(step for step in deletions if identity(step) not in progress.refused)
 
 
 def _additions(
@@ -144,11 +166,12 @@ def _additions(
         where = (address.key, target)
         on_target = present.setdefault(target, set())
         if address.key not in on_target and target in snapshot.links:
-            if where in progress.refused:
-                continue
             label = _label(address, target, labels.setdefault(target, set()), numbers)
             proto = address.proto if target == address.home else OWNER
-            additions.append(AddAddress(address, target, label, proto))
+            addition = AddAddress(address, target, label, proto)
+            if identity(addition) in progress.refused:
+                continue
+            additions.append(addition)
             announcements.append(_announce(address, target, snapshot, progress))
             on_target.add(address.key)
         elif address.key in on_target and where not in progress.announced:
@@ -164,7 +187,7 @@ def _announce(
 ) -> Announce:
     """Urgent unless another member that works still receives for the address."""
     holders = (m for m in snapshot.holders(address.key) if m != target)
-    return Announce(address.key, target, urgent=all(m in progress.dead for m in holders))
+    return Announce(address, target, urgent=all(m in progress.dead for m in holders))
 
 
 def _label(address: DataAddress, target: str, taken: set[str], numbers: dict[str, int]) -> str:
@@ -181,28 +204,30 @@ def _label(address: DataAddress, target: str, taken: set[str], numbers: dict[str
 
 
 def _reachable(placement: RoutePlacement, present: Mapping[str, set[str]]) -> bool:
-    """The route's source and an address of its family are on the target already."""
-    target, route = placement.target, placement.route.route
-    keys = present.get(target or "", set())
-    if route.source:
-        return any(key.startswith(f"{route.source}/") for key in keys)
-    return any(is_ipv4(key) == (route.key.family == AF_INET) for key in keys)
+    """The route's source and an address that puts its gateway on-link are on the target already."""
+    keys, source = present.get(placement.target or "", set()), placement.route.route.source
+    if source and not any(address_of(key) == source for key in keys):
+        return False
+    return fits(placement.route, keys)
 
 
 def _route_steps(
-    routes: Iterable[RoutePlacement], snapshot: Snapshot, progress: Progress
+    routes: Iterable[RoutePlacement],
+    found: Mapping[RouteIdentity, Mapping[str, Route]],
+    progress: Progress,
 ) -> Iterator[Step]:
     for placement in routes:
         route, target = placement.route, placement.target
         assert target is not None
-        found = {m: r for m, held in snapshot.routes.items() for r in held if route.matches(r)}
+        where = found.get(route.identity, {})
         protocol = route.route.protocol if target == route.home else OWNER
-        refused = (str(route.route.key), target) in progress.refused
-        current = found.get(target)
-        if (current is None or current.protocol != protocol) and not refused:
-            yield ReplaceRoute(route, target, protocol)
-        elif current is not None:
-            yield from (DeleteRoute(r, m) for m, r in found.items() if m != target)
+        current = where.get(target)
+        steps: list[Step] = []
+        if current is None or current.protocol != protocol:
+            steps.append(ReplaceRoute(route, target, protocol))
+        else:
+            steps += (DeleteRoute(r, m) for m, r in where.items() if m != target)
+        yield from (step for step in steps if identity(step) not in progress.refused)
 
 
 def _doom(
@@ -222,21 +247,26 @@ def _doom(
             doomed.setdefault(member, set()).add(key)
 
 
-def _deletions(
-    doomed: Mapping[str, set[str]], snapshot: Snapshot, present: Mapping[str, set[str]]
+def _anchors(
+    doomed: dict[str, set[str]], present: Mapping[str, set[str]], progress: Progress
 ) -> Iterator[Step]:
-    """Deletions in the order of invariant D, the last IPv4 one behind an anchor (E)."""
+    """Anchors for members about to lose their last IPv4 address; one without keeps what it has."""
+    for member, keys in list(doomed.items()):
+        if any(map(is_ipv4, keys)) and not any(map(is_ipv4, present[member] - keys)):
+            if identity(AddAnchor(member)) in progress.refused:
+                del doomed[member]
+            else:
+                yield AddAnchor(member)
+
+
+def _deletions(doomed: Mapping[str, set[str]], snapshot: Snapshot) -> Iterator[Step]:
+    """Deletions in the order of invariant D."""
     for member, keys in doomed.items():
-        held = snapshot.addresses[member]
-        left = sum(map(is_ipv4, present[member]))
-        secondary = [k for k, a in held.items() if k in keys and a.flags & IFA_F_SECONDARY]
-        primary = [k for k, a in held.items() if k in keys and not a.flags & IFA_F_SECONDARY]
-        for key in (*secondary, *reversed(primary)):
-            if is_ipv4(key):
-                left -= 1
-                if left == 0:
-                    yield AddAnchor(member)
-            yield DeleteAddress(key, member)
+        held = [a for key, a in snapshot.addresses[member].items() if key in keys]
+        secondary = [a for a in held if a.flags & IFA_F_SECONDARY]
+        primary = [a for a in held if not a.flags & IFA_F_SECONDARY]
+        for address in (*secondary, *reversed(primary)):
+            yield DeleteAddress(address.key, member, address.peer)
 
 
 def _weigh_anchors(

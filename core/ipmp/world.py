@@ -51,6 +51,7 @@ class Address(msgspec.Struct, frozen=True, gc=False):
     proto: int
     label: str
     raw: bytes  # the netlink payload (ifaddrmsg and attributes)
+    peer: str = ""  # of a point-to-point address
 
     @property
     def dynamic(self) -> bool:
@@ -99,7 +100,11 @@ class RouteKey(msgspec.Struct, frozen=True, order=True, gc=False):
     def __str__(self) -> str:
         table = "" if self.table == 254 else f" table {self.table}"
         metric = f" metric {self.metric}" if self.metric else ""
-        return f"route {self.destination}{table}{metric}"
+        family = "" if self.family == AF_INET else "IPv6 "
+        return f"{family}route {self.destination}{table}{metric}"
+
+
+RouteIdentity = tuple[RouteKey, str | None]  # the same, whichever member it leaves through
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -113,6 +118,11 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     onlink: bool  # its gateway need not be covered by an address
     raw: bytes  # the netlink payload (rtmsg and attributes)
 
+    @property
+    def identity(self) -> RouteIdentity:
+        """Key and gateway."""
+        return self.key, self.gateway
+
 
 class DataRoute(msgspec.Struct, frozen=True, gc=False):
     """A route that follows the group's usable members; `route` is how it looks at home."""
@@ -125,9 +135,14 @@ class DataRoute(msgspec.Struct, frozen=True, gc=False):
         """The member on which it was found."""
         return self.route.member
 
+    @property
+    def identity(self) -> RouteIdentity:
+        """Key and gateway."""
+        return self.route.identity
+
     def matches(self, found: Route) -> bool:
         """Whether a route in the kernel is this one, whichever member it leaves through."""
-        return found.key == self.route.key and found.gateway == self.route.gateway
+        return found.identity == self.identity
 
 
 class Snapshot(msgspec.Struct):
@@ -140,6 +155,14 @@ class Snapshot(msgspec.Struct):
     def holders(self, key: str) -> list[str]:
         """Members that have the address `key` now."""
         return [member for member, held in self.addresses.items() if key in held]
+
+    def routes_by_identity(self) -> dict[RouteIdentity, dict[str, Route]]:
+        """Where each route is: member -> route, by identity."""
+        found: dict[RouteIdentity, dict[str, Route]] = {}
+        for member, routes in self.routes.items():
+            for route in routes:
+                found.setdefault(route.identity, {})[member] = route
+        return found
 
 
 def address_of(key: str) -> str:

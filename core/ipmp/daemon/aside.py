@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 #: From so many addresses on a function is worth a thread (which costs about 0.1 ms).
-MANY = 500
+MANY = 2000
 
 #: Seconds after which a thread that computes gives way to the loop.
 SWITCH_SECONDS = 0.001

@@ -27,7 +27,7 @@ from ipmp.daemon.journal import Journal
 from ipmp.daemon.operations import operate
 from ipmp.daemon.runner import Runner
 from ipmp.daemon.sysctls import SysctlKeeper, check
-from ipmp.decision import Decision, Kind, Reason
+from ipmp.decision import Decision, Kind, Reason, Refusal
 from ipmp.history import History
 from ipmp.homes import Codec
 from ipmp.intent import Intent, IntentStore
@@ -40,6 +40,7 @@ from ipmp.model import (
     HoldIntent,
     OperationRequest,
     OperationResult,
+    ProblemCode,
     Status,
 )
 from ipmp.world import is_ipv4
@@ -220,18 +221,21 @@ class Daemon:
         self, operation: str, interface: str, request: OperationRequest, actor: str
     ) -> OperationResult:
         """Carry out an operation; raises Refusal, in which case nothing has changed."""
+        self._operations[operation] = self._operations.get(operation, 0) + 1
         try:
-            result = await operate(self, operation, interface, request, actor)
-        except Exception as error:
-            decision = getattr(error, "decision", None)
-            failures = self._operation_failures.setdefault(operation, {})
-            code = str(decision.reason) if decision is not None else "error"
-            failures[code] = failures.get(code, 0) + 1
+            return await operate(self, operation, interface, request, actor)
+        except Refusal as refusal:
+            self._count_failure(operation, str(refusal.decision.reason))
             raise
-        if result.changed:
-            self._operations[operation] = self._operations.get(operation, 0) + 1
-        self._status = None
-        return result
+        except OSError:
+            self._count_failure(operation, str(ProblemCode.INTERNAL))
+            raise
+        finally:
+            self._status = None
+
+    def _count_failure(self, operation: str, code: str) -> None:
+        failures = self._operation_failures.setdefault(operation, {})
+        failures[code] = failures.get(code, 0) + 1
 
     async def pause(self, request: OperationRequest, actor: str) -> None:
         """Pause remediation on this host; the daemon's own failover goes on."""
@@ -308,7 +312,7 @@ class Daemon:
             config_last_reload_success=self._reload_time,
             config_error=self._reload_error,
             paused=self.intent.paused,
-            operations=dict(self._operations),
+            operations=self._operations | _moves(runners),
             operation_failures={k: dict(v) for k, v in self._operation_failures.items()},
             announcements=dict(self._announced),
             announcement_failures=dict(self._announce_failures),
@@ -317,6 +321,15 @@ class Daemon:
             netlink_overruns=self._overruns,
             loop_lag_max=round(self._lag, 6),
         )
+
+
+def _moves(runners: Iterable[Runner]) -> dict[str, int]:
+    """Failovers and failbacks are operations that the daemon started by itself."""
+    books = [runner.books for runner in runners]
+    return {
+        "failover": sum(sum(b.failovers.values()) for b in books),
+        "failback": sum(sum(b.failbacks.values()) for b in books),
+    }
 
 
 def _daemon(reason: Reason, value: str, count: int = 0) -> Decision:

@@ -16,7 +16,16 @@ from ipmp.decision import Decision, Kind, Reason
 from ipmp.kernel.protocol import Failure
 from ipmp.model import MoveReason
 from ipmp.placement import Placement, RoutePlacement
-from ipmp.plan import AddAddress, Announce, DeleteAddress, Progress, ReplaceRoute, Step, plan
+from ipmp.plan import (
+    AddAddress,
+    Announce,
+    DeleteAddress,
+    Progress,
+    ReplaceRoute,
+    Step,
+    identity,
+    plan,
+)
 from ipmp.world import Snapshot
 
 REFUSED_SECONDS = 5.0  # before a step that the kernel refused is tried again
@@ -73,8 +82,8 @@ class Executor:
         progress = Progress(self._announcer, work.quiet, work.dead, self._refused)
         acted = False
         batches = plan(work.placements, work.routes, work.snapshot, progress)
-        size = len(work.placements)
-        while (batch := await aside(size, next, batches, None)) is not None:
+        batch = await aside(len(work.placements), next, batches, None)
+        while batch is not None:
             steps = [step for step in batch if not isinstance(step, Announce)]
             if steps:
                 acted = True
@@ -84,19 +93,29 @@ class Executor:
                     return True
             for step in batch:
                 if isinstance(step, Announce):
-                    self._announce(step)
+                    decisions += self._announce(step, why)
             await asyncio.sleep(0)
             if interrupted():
                 return True
+            batch = next(batches, None)
         return acted
 
-    def _announce(self, announcement: Announce) -> None:
-        key, member = announcement.key, announcement.member
+    def _announce(self, announcement: Announce, why: WhyMoved) -> list[Decision]:
+        """Send or queue it; an urgent one that cannot be sent now is tried again in its turn.
+
+        A member may have had its copy all along: a move was turned back, or cut short by a kill.
+        """
+        address, member = announcement.address, announcement.member
         now, rate = self._context.monotonic(), self.config.announce.rate
-        if not announcement.urgent:
-            self._announcer.planned(key, member, rate, now)
-        elif self._context.announce(key, member):
-            self._announcer.urgent(key, member, rate, now)
+        if announcement.urgent and self._context.announce(address.key, member):
+            self._announcer.urgent(address.key, member, rate, now)
+        else:
+            self._announcer.planned(address.key, member, rate)
+        if self._books.is_at(address.key, member):
+            return []
+        reason, wall = why(address.key, member), self._context.wall()
+        decision = self._books.added(address, member, reason, self.noticed, wall)
+        return [decision] if decision is not None else []
 
     def _book(
         self,
@@ -108,7 +127,7 @@ class Executor:
         until = self._context.monotonic() + REFUSED_SECONDS
         decisions = []
         for failure in failures:
-            self._refused[_identity(failure.step)] = until
+            self._refused[identity(failure.step)] = until
             decisions.append(_refused(self.config.name, failure))
         failed = [failure.step for failure in failures]
         for step in steps:
@@ -132,21 +151,7 @@ class Executor:
         return None
 
 
-def _identity(step: Step) -> tuple[str, str]:
-    """What `Progress.refused` calls a step."""
-    match step:
-        case AddAddress(address=address, member=member):
-            return address.key, member
-        case ReplaceRoute(route=route, member=member):
-            return str(route.route.key), member
-        case _:
-            return str(step), step.member
-
-
 def _refused(group: str, failure: Failure) -> Decision:
-    what, member = _identity(failure.step)
-    detail: dict[str, str | int | float] = {
-        "value": f"change {what} on {member}",
-        "why": failure.text,
-    }
+    what, member = identity(failure.step)
+    detail: dict[str, str | int | float] = {"value": f"{what} on {member}", "why": failure.text}
     return Decision(Kind.REFUSED, Reason.KERNEL_REFUSED, group, interface=member, detail=detail)

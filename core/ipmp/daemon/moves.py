@@ -19,12 +19,14 @@ from ipmp.world import DataAddress, DataRoute, Snapshot
 #: Upper bounds of the failover duration histogram, seconds.
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-REASONS = {
+#: What befell the member that addresses leave, and what they return home after.
+LEFT = {
     MoveReason.LINK: Reason.LINK_DOWN,
     MoveReason.ABSENT: Reason.ABSENT,
     MoveReason.OFFLINE: Reason.OPERATOR,
     MoveReason.RECONCILE: Reason.MISPLACED,
 }
+RETURNED = LEFT | {MoveReason.LINK: Reason.LINK_UP, MoveReason.ABSENT: Reason.PRESENT}
 
 
 class Place(msgspec.Struct):
@@ -60,7 +62,7 @@ class Books:
         self.last_failover = 0.0
         self._counts = [0] * (len(BOUNDS) + 1)
         self._total = 0.0
-        self._under_way: dict[tuple[str, str, MoveReason], Move] = {}
+        self._under_way: dict[tuple[str, str, MoveReason, bool], Move] = {}
 
     @property
     def under_way(self) -> bool:
@@ -69,16 +71,17 @@ class Books:
 
     def seen(self, key: str, member: str) -> None:
         """An address was found on a member, or put there for the first time."""
+        self.places.setdefault(key, Place(member)).member = member
+
+    def is_at(self, key: str, member: str) -> bool:
+        """Whether the address is booked on this member."""
         place = self.places.get(key)
-        if place is None:
-            self.places[key] = Place(member)
-        elif place.member != member:
-            place.member = member
+        return place is not None and place.member == member
 
     def added(
         self, address: DataAddress, target: str, reason: MoveReason, began: float, wall: float
     ) -> Decision | None:
-        """Note that the address was added to `target`; None when that is its first place."""
+        """Note that `target` has the address from now on; None when that is its first place."""
         key = address.key
         place = self.places.get(key)
         if place is None:
@@ -94,11 +97,11 @@ class Books:
         for earlier in self._under_way.values():
             earlier.keys.discard(key)
         move = self._under_way.setdefault(
-            (source, target, reason), Move(source, target, reason, began, set(), home)
+            (source, target, reason, home), Move(source, target, reason, began, set(), home)
         )
         move.keys.add(key)
         move.count += 1
-        why = Reason.FAILBACK if home else REASONS[reason]
+        why = Reason.FAILBACK if home else LEFT[reason]
         place.decision = self._decision(
             Kind.ADDRESS_MOVED, why, target, key, source=source, target=target
         )
@@ -134,6 +137,8 @@ class Books:
     def forget(self, key: str) -> None:
         """The address is not a data address any more."""
         self.places.pop(key, None)
+        for move in self._under_way.values():
+            move.keys.discard(key)
 
     def histogram(self) -> Histogram:
         """Durations of failovers (not failbacks), cumulative."""
@@ -153,7 +158,7 @@ class Books:
             self._total += seconds
         return self._decision(
             Kind.FAILBACK if move.home else Kind.FAILOVER,
-            REASONS[move.reason],
+            (RETURNED if move.home else LEFT)[move.reason],
             move.target,
             source=move.source,
             target=move.target,

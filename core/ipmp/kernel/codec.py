@@ -1,8 +1,8 @@
 """Links, addresses and routes <-> rtnetlink messages.
 
-Dumped messages are patched and sent back, so that no attribute is lost (pyroute2-eval 3.6). The tests
-hold this codec against pyroute2's. Struct layouts: linux:include/uapi/linux/{if_link,if_addr,
-rtnetlink}.h.
+Dumped messages are patched and sent back, so that no attribute is lost (pyroute2-eval 3.6). The
+tests hold this codec against pyroute2's. Struct layouts:
+linux:include/uapi/linux/{if_link,if_addr,rtnetlink}.h.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def parse_address(payload: bytes, member: str) -> Address:
             proto = payload[offset + 4]
         offset += (length + 3) & ~3 or end
     key = f"{socket.inet_ntop(family, own or peer)}/{prefixlen}"
-    return Address(key, family, member, flags, scope, proto, label, payload)
+    other = socket.inet_ntop(family, peer) if own and peer and own != peer else ""
+    return Address(key, family, member, flags, scope, proto, label, payload, other)
 
 
 def address_index(payload: bytes) -> int:
@@ -180,14 +181,15 @@ def add_address(spec: AddressSpec, ifindex: int, label: str, proto: int) -> byte
     return head + spec.attributes + tail
 
 
-def delete_address(key: str, ifindex: int) -> bytes:
-    """RTM_DELADDR of exactly this address with exactly this prefix length."""
+def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:
+    """RTM_DELADDR of exactly this address with exactly this prefix length.
+
+    For IPv4 the kernel compares the prefix length only when it is given IFA_ADDRESS, too.
+    """
     text, _, prefixlen = key.rpartition("/")
-    if ":" in text:
-        packed, family = socket.inet_pton(socket.AF_INET6, text), socket.AF_INET6
-    else:
-        packed, family = socket.inet_aton(text), socket.AF_INET
-    body = attribute(IFA_LOCAL, packed)
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    body = attribute(IFA_LOCAL, socket.inet_pton(family, text))
+    body += attribute(IFA_ADDRESS, socket.inet_pton(family, peer or text))
     length = HEADER.size + IFADDRMSG.size + len(body)
     head = _ADDRESS_HEAD.pack(
         length, RTM_DELADDR, NLM_F_REQUEST, 0, 0, family, int(prefixlen), 0, 0, ifindex
@@ -218,7 +220,8 @@ def parse_route(payload: bytes, member: str) -> Route | None:
     """The route in a payload, or None for one that does not follow the group.
 
     Left alone: other types than unicast, the local table, connected routes, other owners' routes,
-    IPv6 link-local and multicast prefixes, multipath routes and nexthop objects.
+    IPv6 link-local and multicast prefixes, multipath routes, nexthop objects and gateways of the
+    other family.
     """
     family, length, _, tos, table, protocol, _, kind, flags = RTMSG.unpack_from(payload)
     if kind != RTN_UNICAST or not follows_group(payload):

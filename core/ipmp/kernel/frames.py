@@ -1,8 +1,8 @@
-"""Gratuitous ARP and unsolicited neighbour advertisements, sent from the member that has the address.
+"""Gratuitous ARP and unsolicited NA, sent from the member that has the address.
 
-ARP in the request form, which Linux peers believe even within their locktime (linux-peers 1.7); NA with
-Override, and Router when the host forwards (a router that forgets it is dropped from the peers'
-default router lists, keepalived#1330).
+ARP in the request form, which Linux peers believe even within their locktime (linux-peers 1.7); NA
+with Override, and Router when the host forwards (a router that forgets it is dropped from the
+peers' default router lists, keepalived#1330).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -56,6 +57,7 @@ class LinuxKernel:
         self._link_answers: dict[str, tuple[bytes, Link]] = {}
         self._routers: set[str] = set()
         self._expected: set[tuple[int, int, str]] = set()  # IPv6 address events we will cause
+        self._turn = asyncio.Lock()  # of apply
         self._members: tuple[str, ...] = ()
         self._callback: Callable[[Changes], None] = lambda changes: None
 
@@ -167,23 +169,26 @@ class LinuxKernel:
         IPv6 additions are done only when the kernel's own local route is there: the ACK of
         RTM_NEWADDR comes too early (pyroute2-eval 3.2).
         """
-        self._expect(steps)
-        fresh = {(index, address_of(key)) for kind, index, key in self._expected if kind == _ADDED}
-        if fresh:
+        async with self._turn:
+            self._expect(steps)
+            if not any(kind == _ADDED for kind, _, _ in self._expected):
+                return (await self._apply(steps))[0]
             self._local_routes.join(RTNLGRP_IPV6_ROUTE)
-        try:
-            failures = await self._apply(steps)
-            if fresh:
-                refused = {f.step.address.key for f in failures if isinstance(f.step, AddAddress)}
-                await self._await_local_routes({f for f in fresh if f[1] not in refused})
-        finally:
-            if fresh:
+            try:
+                failures, fresh = await self._apply(steps)
+                await self._await_local_routes(fresh)
+            finally:
                 self._local_routes.leave(RTNLGRP_IPV6_ROUTE)
                 self._local_routes.read()
         return failures
 
     def _expect(self, steps: Sequence[Step]) -> None:
-        """The kernel does not say who caused an IPv6 address event (its port is 0): remember."""
+        """The kernel does not say who caused an IPv6 address event (its port is 0): remember.
+
+        Events of the steps before these are read first, while they are still known to be ours.
+        """
+        if self._events is not None:
+            self._read_events()
         self._expected = set()
         for step in steps:
             link = self._links.get(step.member)
@@ -194,21 +199,26 @@ class LinuxKernel:
             elif isinstance(step, DeleteAddress) and not is_ipv4(step.key):
                 self._expected.add((codec.RTM_DELADDR, link.ifindex, step.key))
 
-    async def _apply(self, steps: Sequence[Step]) -> list[Failure]:
-        encoded = [(step, message) for step in steps if (message := self._encode(step))]
-        refused = await self._requests.batch([message for _, message in encoded])
-        failures = []
-        for refusal in refused:
-            step = encoded[refusal.index][0]
-            if refusal.errno not in ALREADY_SO[type(step)]:
-                failures.append(Failure(step, refusal.errno, refusal.text))
-        return failures
+    async def _apply(self, steps: Sequence[Step]) -> tuple[list[Failure], set[tuple[int, str]]]:
+        """The steps refused, and the IPv6 addresses (with interface index) that are new."""
+        possible = [step for step in steps if step.member in self._links]
+        refused = await self._requests.batch([self._encode(step) for step in possible])
+        gone = [step for step in steps if step.member not in self._links]
+        refusals = [(possible[r.index], r.errno, r.text) for r in refused]
+        refusals += [(step, errno.ENODEV, os.strerror(errno.ENODEV)) for step in gone]
+        failures = [Failure(*r) for r in refusals if r[1] not in ALREADY_SO[type(r[0])]]
+        untouched = {r.index for r in refused}
+        fresh = {
+            (self._links[step.member].ifindex, address_of(step.address.key))
+            for index, step in enumerate(possible)
+            if index not in untouched
+            and isinstance(step, AddAddress)
+            and not is_ipv4(step.address.key)
+        }
+        return failures, fresh
 
-    def _encode(self, step: Step) -> bytes | None:
-        """The message of a step; None when its member has vanished meanwhile."""
-        link = self._links.get(step.member)
-        if link is None:
-            return None
+    def _encode(self, step: Step) -> bytes:
+        link = self._links[step.member]
         match step:
             case AddAddress(address=address, label=label, proto=proto):
                 return codec.add_address(address.spec, link.ifindex, label, proto)

@@ -1,8 +1,8 @@
 """NETLINK_ROUTE transport: requests, batches with one ACK a chunk, dumps, events.
 
-Small on purpose: it is the data path. Messages are bytes built by `codec`; this module numbers them,
-sends them and reads what comes back. 92-99 % of a batch is the kernel's own time
-(pyroute2-eval 2), so a batch is one `sendmsg` and one ACK; errors are always answered, also without
+Small on purpose: it is the data path. Messages are bytes built by `codec`; this module numbers
+them, sends them and reads what comes back. 92-99 % of a batch is the kernel's own time
+(pyroute2-eval 2), so a chunk is one `sendmsg` and one ACK; errors are always answered, also without
 NLM_F_ACK, so every failing message is known by its sequence number.
 """
 
@@ -15,6 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
@@ -50,11 +51,13 @@ EVENT_BUFFER_BYTES = 8 << 20
 REQUEST_BUFFER_BYTES = 4 << 20
 EVENT_DATAGRAMS = 256
 
-#: A chunk is one sendmsg during which the loop stands still: it starts at 32 messages
-#: (pyroute2-eval 2.2) and is sized so that the next one takes about this long.
-CHUNK_MESSAGES = 32
-CHUNK_SECONDS = 0.0015
-CHUNK_LARGEST = 128
+#: Messages of one sendmsg; all their refusals together must fit into the receive buffer.
+CHUNK_MESSAGES = 256
+
+#: A chunk that should take no longer is sent by the loop itself, a longer one by a thread: the
+#: kernel's RTNL lock is one for the whole machine, and what it waits for the loop must not.
+INLINE_SECONDS = 0.001
+PACE_SECONDS = 20e-6  # a message, until measured
 
 DUMP_ATTEMPTS = 10
 
@@ -128,11 +131,13 @@ class Requests:
             self._socket.setsockopt(SOL_NETLINK, option, 1)
         self._sequence = int(time.monotonic()) & 0xFFFFFF
         self._turn = asyncio.Lock()
-        self._chunk = CHUNK_MESSAGES
+        self._pace = PACE_SECONDS
+        self._thread = ThreadPoolExecutor(1, "rtnetlink")
         self.port: int = self._socket.getsockname()[0]
 
     def close(self) -> None:
         """Close the socket."""
+        self._thread.shutdown()
         self._socket.close()
 
     def ask(self, message: bytes) -> bytes:
@@ -152,29 +157,28 @@ class Requests:
                 return answer.payload
 
     async def batch(self, batch: Sequence[bytes]) -> list[Refused]:
-        """Send all messages, in order, and return those that were refused.
-
-        Yields to the loop between chunks, so that it is never held for more than a few
-        milliseconds whatever the size of the batch.
-        """
+        """Send all messages, in order, and return those that were refused."""
         refused: list[Refused] = []
         async with self._turn:
-            start = 0
-            while start < len(batch):
+            for start in range(0, len(batch), CHUNK_MESSAGES):
+                chunk = batch[start : start + CHUNK_MESSAGES]
                 began = time.perf_counter()
-                chunk = batch[start : start + self._chunk]
-                refused += self._send_chunk(chunk, start)
-                start += len(chunk)
-                self._resize(len(chunk), time.perf_counter() - began)
-                if start < len(batch):
-                    await asyncio.sleep(0)
+                if len(chunk) * self._pace < INLINE_SECONDS:
+                    refused += self._send_chunk(chunk, start)
+                else:
+                    loop = asyncio.get_running_loop()
+                    refused += await loop.run_in_executor(
+                        self._thread, self._send_chunk, chunk, start
+                    )
+                self._pace = (time.perf_counter() - began) / len(chunk)
         return refused
 
     async def dump(self, message: bytes, parse: Callable[[Message], T | None]) -> list[T]:
         """List what `parse` makes of each message of a consistent dump (None leaves one out).
 
         Yields to the loop after each datagram. The kernel marks an interrupted dump by
-        NLM_F_DUMP_INTR only (pyroute2-eval 1.2); such a one is read again.
+        NLM_F_DUMP_INTR only (pyroute2-eval 1.2); such a one is read again. Where changes never
+        cease, the last of ten readings counts: they cause another pass anyhow. Raises NetlinkError.
         """
         async with self._turn:
             for _ in range(DUMP_ATTEMPTS):
@@ -195,17 +199,27 @@ class Requests:
                 if part.sequence != sequence:
                     continue
                 consistent = consistent and not part.flags & NLM_F_DUMP_INTR
-                if part.type == NLMSG_DONE:
-                    return found, consistent
-                if part.type == NLMSG_ERROR:
+                if part.type in (NLMSG_DONE, NLMSG_ERROR):
                     error = _error(part)
-                    if error.errno in NOTHING_TO_LIST:
-                        return [], True
-                    raise error
+                    if error.errno and error.errno not in NOTHING_TO_LIST:
+                        raise error
+                    return found, consistent
                 value = parse(part)
                 if value is not None:
                     found.append(value)
-            await asyncio.sleep(0)
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                self._read_to_end(sequence)
+                raise
+
+    def _read_to_end(self, sequence: int) -> None:
+        """Leave no half-read dump behind: the kernel would refuse the next one with EBUSY."""
+        ends = (NLMSG_DONE, NLMSG_ERROR)
+        while not any(
+            part.sequence == sequence and part.type in ends for part in messages(self._receive())
+        ):
+            pass
 
     def _send_chunk(self, chunk: Sequence[bytes], start: int) -> list[Refused]:
         first = self._sequence + 1
@@ -216,8 +230,8 @@ class Requests:
             wire += message
             _SEQUENCE.pack_into(wire, position + 8, self._sequence)
         last = self._sequence
-        flags = int.from_bytes(chunk[-1][6:8], "little") | NLM_F_ACK
-        _FLAGS.pack_into(wire, len(wire) - len(chunk[-1]) + 6, flags)
+        position = len(wire) - len(chunk[-1]) + 6
+        _FLAGS.pack_into(wire, position, _FLAGS.unpack_from(wire, position)[0] | NLM_F_ACK)
         self._socket.send(wire)
         refused: list[Refused] = []
         while True:
@@ -230,10 +244,6 @@ class Requests:
                     refused.append(Refused(index, error.errno, error.strerror or ""))
                 if answer.sequence == last:
                     return refused
-
-    def _resize(self, sent: int, seconds: float) -> None:
-        affordable = int(sent * CHUNK_SECONDS / max(seconds, 1e-6))
-        self._chunk = max(1, min(affordable, 2 * self._chunk, CHUNK_LARGEST))
 
     def _next(self) -> int:
         self._sequence += 1
@@ -308,13 +318,17 @@ def _numbered(message: bytes, sequence: int) -> bytes:
 
 
 def _error(answer: Message) -> NetlinkError:
-    """Decode NLMSG_ERROR; code 0 is an ACK. Extended ACK text is used when there is one."""
+    """Decode NLMSG_ERROR or NLMSG_DONE; code 0 is an ACK, or a dump that went well.
+
+    The kernel's own text (extended ACK) is used when there is one.
+    """
     code = -ERROR.unpack_from(answer.payload)[0]
     text = os.strerror(code)
     if answer.flags & NLM_F_ACK_TLVS:
-        echoed = ERROR.size + HEADER.size
-        if not answer.flags & NLM_F_CAPPED:
-            echoed = ERROR.size + int.from_bytes(answer.payload[4:8], "little")
+        echoed = ERROR.size
+        if answer.type == NLMSG_ERROR:
+            capped = answer.flags & NLM_F_CAPPED
+            echoed += HEADER.size if capped else HEADER.unpack_from(answer.payload, echoed)[0]
         for kind, value in attributes(answer.payload, (echoed + 3) & ~3):
             if kind == NLMSGERR_ATTR_MSG:
                 text = value.rstrip(b"\0").decode(errors="replace")

@@ -1,7 +1,7 @@
 """Has the old member gone quiet? Counts the unicast packets that still arrive for moved addresses.
 
 A packet socket with a classic BPF program counts in the kernel (PACKET_STATISTICS); nothing is
-copied out. Only packets to the addresses that left count, because the member may go on serving others.
+copied out. Only packets to the addresses that left count: the member may go on serving others.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pathlib import Path
 import structlog
 
 from ipmp.decision import Kind
-from ipmp.history_store import DAMAGED, Query, Store
+from ipmp.history.store import DAMAGED, Query, Store
 from ipmp.model import Event
 
 MAX_ROWS = 100_000

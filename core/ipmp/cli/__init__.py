@@ -1,0 +1,1 @@
+"""The command line tools: mpathd, if_mpadm, ipmpstat and ipmp."""

@@ -1,0 +1,1 @@
+"""Grafana dashboards: the JSON files that ship, and the code that they are built from."""

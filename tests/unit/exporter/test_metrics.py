@@ -1,0 +1,291 @@
+"""What the metrics say about a snapshot, and that they say it the way the Prometheus world does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from ipmp.model import (
+    AddressStatus,
+    Family,
+    Histogram,
+    InterfaceState,
+    MoveReason,
+    ProblemCode,
+    Status,
+)
+from ipmp_exporter.collectors import SUBJECTS
+from ipmp_exporter.daemon import Reading
+from ipmp_exporter.exposition import (
+    ScrapeCollector,
+    exposition,
+    generate_openmetrics,
+    generate_text,
+)
+from ipmp_exporter.negotiation import TEXT_0_0_4, Format, choose_format
+from tests.support import exporter_statuses as statuses
+from tests.support.tools import need
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+OPENMETRICS = choose_format("application/openmetrics-text;version=1.0.0")
+
+STATES: dict[str, Status | None] = {
+    "healthy": statuses.healthy(),
+    "offline": statuses.offline(),
+    "failed": statuses.failed(),
+    "no_groups": statuses.without_groups(),
+    "daemon_away": None,
+}
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def reading(status: Status | None) -> Reading:
+    return Reading(status, 0.001, "" if status else "mpathd is not running")
+
+
+def families(status: Status | None) -> Iterator[Metric]:
+    text = exposition(reading(status), OPENMETRICS).decode()
+    return text_string_to_metric_families(text)
+
+
+def samples(status: Status | None) -> Samples:
+    found: Samples = {}
+    for family in families(status):
+        for sample in family.samples:
+            key = sample.name, frozenset(sample.labels.items())
+            assert key not in found, f"{key} twice"
+            assert sample.timestamp is None
+            found[key] = sample.value
+    return found
+
+
+def value(found: Samples, name: str, **labels: str) -> float:
+    return found[name, frozenset(labels.items())]
+
+
+def golden_text(status: Status | None, openmetrics: bool) -> str:
+    registry = CollectorRegistry()
+    registry.register(ScrapeCollector(reading(status), clock=lambda: 0.0))
+    text = (generate_openmetrics if openmetrics else generate_text)(registry).decode()
+    return re.sub(r"(?<=ipmp_build_info){.*}", '{python="3",version="0"}', text)
+
+
+@pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "openmetrics"])
+@pytest.mark.parametrize("state", STATES)
+def test_exposition_is_the_golden_one(state: str, openmetrics: bool) -> None:
+    """UPDATE_GOLDEN=1 writes the files anew; the difference is then for people to judge."""
+    suffix = "_openmetrics" if openmetrics else ""
+    path = GOLDEN / f"exporter_{state}{suffix}.txt"
+    text = golden_text(STATES[state], openmetrics)
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_strict_parser_accepts_it(state: str) -> None:
+    names = [family.name for family in families(STATES[state])]
+    assert "ipmp_up" in names
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("state", STATES)
+def test_promtool_finds_nothing_to_say(state: str) -> None:
+    done = subprocess.run(
+        [need("promtool"), "check", "metrics"],
+        input=exposition(reading(STATES[state]), TEXT_0_0_4),
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("state", [name for name, status in STATES.items() if status])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ipmp_group_state",
+        "ipmp_interface_state",
+        "ipmp_interface_link_state",
+        "ipmp_interface_probe_state",
+    ],
+)
+def test_exactly_one_state_of_an_enum_is_true(state: str, name: str) -> None:
+    status = STATES[state]
+    assert status is not None
+    true: dict[frozenset[tuple[str, str]], float] = {}
+    for (sample, labels), number in samples(status).items():
+        if sample == name:
+            which = frozenset(pair for pair in labels if pair[0] != name)
+            true[which] = true.get(which, 0) + number
+    objects = status.groups if name == "ipmp_group_state" else status.interfaces
+    assert len(true) == len(objects)
+    assert set(true.values()) <= {1.0}
+
+
+def test_drain_is_told_completely() -> None:
+    found = samples(statuses.offline())
+    ni0 = {"group": "ipmp0", "interface": "ni0"}
+    assert value(found, "ipmp_interface_state", **ni0, ipmp_interface_state="offline") == 1
+    assert value(found, "ipmp_group_state", group="ipmp0", ipmp_group_state="degraded") == 1
+    assert value(found, "ipmp_group_usable_interfaces", group="ipmp0") == 1
+    assert value(found, "ipmp_failovers_total", group="ipmp0", reason="offline") == 1
+    assert value(found, "ipmp_maintenance_mode") == 1
+    assert value(found, "ipmp_interface_flags", **ni0, ipmp_interface_flags="held") == 1
+    for address in ("192.168.1.5/24", "fd00:1::5/64"):
+        labels = {"group": "ipmp0", "address": address}
+        assert value(found, "ipmp_address_placement", **labels, interface="ni0") == 0
+        assert value(found, "ipmp_address_placement", **labels, interface="ni1") == 1
+        assert value(found, "ipmp_address_on_home_interface", **labels) == 0
+
+
+@pytest.mark.parametrize(
+    ("actor", "reason"),
+    [
+        ("root (uid 0) via if_mpadm", "operator"),
+        ("remediator", "remediation"),
+        ("remediator (uid 990)", "remediation"),
+        ("", "operator"),
+    ],
+)
+def test_offline_reason_follows_the_actor(actor: str, reason: str) -> None:
+    found = samples(statuses.offline(actor))
+    true = {
+        (dict(labels)["interface"], dict(labels)["ipmp_interface_offline_reason"])
+        for (name, labels), number in found.items()
+        if name == "ipmp_interface_offline_reason" and number
+    }
+    assert true == {("ni0", reason)}
+
+
+def test_duplicate_hardware_address_is_a_reason_only_when_it_took_the_member_out() -> None:
+    labels = {"group": "ipmp0", "interface": "ni1"}
+    labels["ipmp_interface_offline_reason"] = "duplicate_hwaddr"
+    flagged = statuses.change_interface(statuses.healthy(), "ni1", duplicate_hwaddr=True)
+    assert value(samples(flagged), "ipmp_interface_offline_reason", **labels) == 0
+    out = statuses.change_interface(flagged, "ni1", state=InterfaceState.OFFLINE)
+    assert value(samples(out), "ipmp_interface_offline_reason", **labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("interface", "home", "at_home"),
+    [("ni0", "ni0", 1), ("ni1", "ni0", 0), (None, "ni0", 0), ("ni1", None, 1), (None, None, 0)],
+)
+def test_address_at_home(interface: str | None, home: str | None, at_home: int) -> None:
+    address = AddressStatus("192.168.1.5/24", "ipmp0", Family.IPV4, interface, home)
+    status = msgspec.structs.replace(statuses.healthy(), addresses=(address,))
+    labels = {"group": "ipmp0", "address": "192.168.1.5/24"}
+    assert value(samples(status), "ipmp_address_on_home_interface", **labels) == at_home
+
+
+def test_counters_exist_before_their_first_event() -> None:
+    found = samples(statuses.healthy())
+    for reason in MoveReason:
+        for name in ("ipmp_failovers_total", "ipmp_failbacks_total"):
+            assert value(found, name, group="ipmp0", reason=reason) == 0
+    for operation in ("offline", "online", "hold", "release", "failover", "failback"):
+        assert value(found, "ipmp_operations_total", operation=operation) == 0
+    for code in ProblemCode:
+        labels = {"operation": "offline", "reason": str(code)}
+        assert value(found, "ipmp_operation_failures_total", **labels) == 0
+    for family in ("ipv4", "ipv6"):
+        assert value(found, "ipmp_announcement_failures_total", family=family) == 0
+    for state in ("ok", "failed", "offline", "unknown"):
+        labels = {"group": "ipmp0", "interface": "ni0", "to": state}
+        assert value(found, "ipmp_interface_state_transitions_total", **labels) == (state == "ok")
+
+
+def test_reason_that_this_exporter_does_not_know_yet_is_shown() -> None:
+    status = statuses.change_group(statuses.healthy(), "ipmp0", failovers={"weather": 3})
+    found = samples(status)
+    assert value(found, "ipmp_failovers_total", group="ipmp0", reason="weather") == 3
+    assert value(found, "ipmp_failovers_total", group="ipmp0", reason="link") == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (statuses.healthy(), statuses.offline()),
+        (statuses.offline(), statuses.healthy()),
+    ],
+    ids=["drain", "undrain"],
+)
+def test_no_series_comes_or_goes_when_the_state_changes(before: Status, after: Status) -> None:
+    assert samples(before).keys() == samples(after).keys()
+
+
+def test_info_metrics_do_not_change_with_the_state() -> None:
+    def infos(status: Status) -> Samples:
+        return {key: v for key, v in samples(status).items() if key[0].endswith("_info")}
+
+    assert infos(statuses.healthy()) == infos(statuses.offline())
+    assert set(infos(statuses.healthy()).values()) == {1.0}
+
+
+def test_names_labels_and_help_follow_the_conventions() -> None:
+    declared = [family for subject in SUBJECTS for family in subject.families]
+    assert len({family.name for family in declared}) == len(declared)
+    frowned_upon = {"type", "region", "zone", "cluster", "service", "env", "le", "quantile"}
+    for family in declared:
+        metric = family.empty()
+        assert re.fullmatch(r"ipmp(_[a-z0-9]+)+", family.name)
+        assert metric.documentation.endswith(".")
+        assert not frowned_upon & set(family.labels)
+        assert (metric.type == "counter") == family.name.endswith("_total")
+        assert (metric.type == "info") == family.name.endswith("_info")
+
+
+def test_describe_names_every_family_and_holds_no_samples_of_the_daemon() -> None:
+    collector = ScrapeCollector(reading(statuses.healthy()))
+    described = {metric.name: metric for metric in collector.describe()}
+    collected = {metric.name: metric for metric in collector.collect()}
+    assert described.keys() == collected.keys()
+    for name, metric in collected.items():
+        assert described[name].documentation == metric.documentation
+        assert described[name].type == metric.type
+
+
+def test_nothing_is_shared_between_two_scrapes() -> None:
+    whole = samples(statuses.healthy())
+    shrunk = samples(
+        msgspec.structs.replace(statuses.healthy(), addresses=statuses.healthy().addresses[:1])
+    )
+    gone = {dict(labels).get("address") for _, labels in whole.keys() - shrunk.keys()}
+    assert gone == {"fd00:1::5/64", "10.0.0.5/24"}
+
+
+def test_subject_that_fails_leaves_the_others_alone() -> None:
+    broken = Histogram((0.1, 1.0), (1,), 0.5)  # a count is missing
+    status = statuses.change_group(statuses.healthy(), "ipmp0", failover_duration=broken)
+    found = samples(status)
+    assert value(found, "ipmp_collector_success", collector="groups") == 0
+    assert value(found, "ipmp_collector_success", collector="interfaces") == 1
+    assert value(found, "ipmp_up") == 1
+    assert not [name for name, _ in found if name.startswith("ipmp_group_")]
+    assert [name for name, _ in found if name == "ipmp_interface_state"]
+
+
+@pytest.mark.parametrize("wanted", [TEXT_0_0_4, OPENMETRICS], ids=["text", "openmetrics"])
+def test_label_values_are_escaped(wanted: Format) -> None:
+    nasty = 'a"b\\c\nd{}=,é#'
+    status = msgspec.structs.replace(
+        statuses.healthy(),
+        addresses=(AddressStatus("192.168.1.5/24", "ipmp0", Family.IPV4, "ni0", nasty),),
+    )
+    text = exposition(reading(status), wanted).decode()
+    assert 'home_interface="a\\"b\\\\c\\nd{}=,é#"' in text
+    labels = {"group": "ipmp0", "address": "192.168.1.5/24"}
+    labels |= {"family": "ipv4", "home_interface": nasty}
+    assert value(samples(status), "ipmp_address_info", **labels) == 1

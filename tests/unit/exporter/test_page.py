@@ -1,0 +1,185 @@
+"""The page for people."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient
+
+from ipmp.model import Status
+from ipmp_exporter.daemon import Reading
+from ipmp_exporter.page import page
+from tests.support import exporter_statuses as statuses
+from tests.support.exporter_daemon import FakeDaemon
+
+Row = list[str]
+
+
+class Reader(HTMLParser):
+    """What a reader sees: tables as rows of cells by caption, paragraphs, links, every tag."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[Row]] = {}
+        self.paragraphs: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._open: list[str] = []
+        self._caption = ""
+        self.feed(text)
+        self.close()
+        assert not self._open, f"not closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "meta":
+            return
+        self._open.append(tag)
+        match tag:
+            case "tr":
+                self.tables[self._caption].append([])
+            case "th" | "td":
+                self.tables[self._caption][-1].append("")
+            case "p":
+                self.paragraphs.append("")
+            case "a":
+                self.links.append(dict(attrs)["href"] or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "caption" in self._open:
+            self._caption = data
+            self.tables[data] = []
+        elif "th" in self._open or "td" in self._open:
+            self.tables[self._caption][-1][-1] += data
+        elif "p" in self._open:
+            self.paragraphs[-1] += data
+
+
+def read(status: Status | None, error: str = "") -> Reader:
+    return Reader(page(Reading(status, 0.001, error), "0.1.0", "/metrics"))
+
+
+def rows(reader: Reader, table: str) -> dict[str, dict[str, str]]:
+    head, *body = reader.tables[table]
+    return {row[0]: dict(zip(head, row, strict=True)) for row in body}
+
+
+def test_tables_tell_the_state() -> None:
+    reader = read(statuses.offline())
+    group = rows(reader, "Groups")["ipmp0"]
+    assert (group["State"], group["Usable"]) == ("degraded", "1 of 2")
+    interface = rows(reader, "Interfaces")["ni0"]
+    assert interface["State"] == "offline"
+    assert interface["Why"] == "taken offline by root: switch A is replaced"
+    assert "held by root (uid 0): not before Monday" in interface["Role"]
+    address = rows(reader, "Addresses")["192.168.1.5/24"]
+    assert (address["Interface"], address["Home"], address["Moves"]) == ("ni1", "ni0", "1")
+    assert any("Remediation is paused" in text for text in reader.paragraphs)
+
+
+def test_failed_group() -> None:
+    reader = read(statuses.failed())
+    assert rows(reader, "Groups")["ipmp0"]["State"] == "failed"
+    assert rows(reader, "Addresses")["192.168.1.5/24"]["Interface"] == "nowhere"
+    assert any("groups.ipmp0.interfaces: <empty> & useless" in p for p in reader.paragraphs)
+
+
+def test_every_cell_of_a_card_on_a_phone_has_its_label() -> None:
+    reader = read(statuses.healthy())
+    labels = [attributes["data-label"] for tag, attributes in reader.tags if tag == "td"]
+    columns = {column for table in reader.tables.values() for column in table[0]}
+    assert labels
+    assert set(labels) <= columns
+
+
+def test_daemon_away_is_one_sentence() -> None:
+    reader = read(None, "mpathd is not running: there is no /run/<x>/status.sock (see --run-dir)")
+    assert reader.paragraphs == [
+        "mpathd is not running: there is no /run/<x>/status.sock (see --run-dir)"
+    ]
+    assert reader.tables == {}
+    assert reader.links == ["/metrics"]
+
+
+def test_no_groups() -> None:
+    assert read(statuses.without_groups()).paragraphs == ["No group is configured."]
+
+
+def test_every_text_is_escaped() -> None:
+    """Every text field of the snapshot is an attack; the page has the same tags as without."""
+    attack = "\"'><script>alert(1)</script><img src=x>&amp;"
+
+    def poison(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: poison(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [poison(item) for item in value]
+        return f"{value}{attack}" if isinstance(value, str) else value
+
+    status = statuses.offline()
+    poisoned = msgspec.to_builtins(status)
+    assert isinstance(poisoned, dict)
+    enums = {"state", "link", "probe", "family"}
+    for part in ("groups", "interfaces", "addresses"):
+        poisoned[part] = [
+            {key: item if key in enums else poison(item) for key, item in thing.items()}
+            for thing in poisoned[part]
+        ]
+    poisoned |= {"host": attack, "daemon": poison(poisoned["daemon"])}
+    reader = read(msgspec.convert(poisoned, Status))
+    assert [tag for tag, _ in reader.tags] == [tag for tag, _ in read(status).tags]
+    assert f"ni0{attack}" in rows(reader, "Interfaces")
+
+
+@pytest.mark.parametrize("path", ["/", "/?x=1"])
+async def test_served_with_a_strict_policy(
+    client: TestClient, daemon: FakeDaemon, path: str
+) -> None:
+    async with client.get(path) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        policy = response.headers["Content-Security-Policy"]
+        text = await response.text()
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+    assert "unsafe" not in policy
+    assert "prefers-color-scheme: dark" in style[1]
+
+
+async def test_nothing_is_loaded_and_nothing_is_a_script(
+    client: TestClient, daemon: FakeDaemon
+) -> None:
+    async with client.get("/") as response:
+        reader = Reader(await response.text())
+    assert {"script", "link", "img", "iframe"}.isdisjoint(tag for tag, _ in reader.tags)
+    assert not [name for _, attributes in reader.tags for name in attributes if name[:2] == "on"]
+    assert reader.links == ["/metrics"]
+    async with client.get(reader.links[0]) as response:
+        assert response.status == 200
+
+
+async def test_daemon_away_over_http(client: TestClient) -> None:
+    async with client.get("/") as response:
+        assert response.status == 200
+        (sentence,) = Reader(await response.text()).paragraphs
+    assert sentence.startswith("mpathd is not running: there is no ")
+
+
+@pytest.mark.parametrize(
+    "path", ["/index.html", "/metrics/", "/metricsx", "/-/ready", "/../etc/passwd", "/%00"]
+)
+async def test_other_paths_do_not_exist(client: TestClient, daemon: FakeDaemon, path: str) -> None:
+    async with client.get(path) as response:
+        assert response.status == 404
+    assert daemon.requests == 0
