@@ -64,7 +64,7 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
             active=member.active,
             standby=member.standby,
             inactive=member.inactive,
-            down=not runner.snapshot.addresses.get(member.name),
+            down=member.state is InterfaceState.OFFLINE,  # its addresses have been taken away
             nominated_ipv4=nominated[AF_INET] == member.name,
             nominated_ipv6=nominated[AF_INET6] == member.name,
             present=link is not None,

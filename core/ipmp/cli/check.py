@@ -1,0 +1,105 @@
+"""`ipmp check`: is this host fit for the configuration? Preflight; `--fix` sets sysctls."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ipmp.config import ConfigError, GroupConfig, load
+from ipmp.kernel.sysctl import Finding, correct, inspect
+from ipmp.model import Family
+from ipmp.world import is_ipv4
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+SYSFS = Path("/sys/class/net")
+MANAGERS = {
+    "NetworkManager": Path("/run/NetworkManager"),
+    "systemd-networkd": Path("/run/systemd/netif/links"),
+}
+REMEDY = {
+    "NetworkManager": "tell it to leave the members alone (unmanaged-devices)",
+    "systemd-networkd": (
+        "set ManageForeignRoutes=no, ManageForeignRoutingPolicyRules=no and, for the members, "
+        "KeepConfiguration=yes or Unmanaged=yes"
+    ),
+}
+
+
+class Line(NamedTuple):
+    """One line of the report."""
+
+    verdict: str  # ok, wrong, fixed or note
+    text: str
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add `check`."""
+    parser = subparsers.add_parser("check", help="is this host fit for the configuration?")
+    parser.add_argument("--config", type=Path, default=Path("/etc/ipmp/ipmp.toml"))
+    parser.add_argument("--fix", action="store_true", help="set wrong sysctls on the members")
+    parser.set_defaults(func=_check)
+
+
+def _check(options: argparse.Namespace) -> int:
+    try:
+        config = load(options.config)
+    except ConfigError as error:
+        for sentence in error.errors:
+            print(f"wrong  {sentence}", file=sys.stderr)
+        return 1
+    lines = [Line("ok", f"{config.path} is valid")]
+    lines += [Line("note", warning) for warning in config.warnings]
+    for group in config.groups.values():
+        lines += _members(group)
+        lines += _sysctls(group, fix=options.fix)
+    lines += _managers()
+    for line in lines:
+        print(f"{line.verdict:5}  {line.text}")
+    return int(any(line.verdict == "wrong" for line in lines))
+
+
+def _members(group: GroupConfig) -> Iterator[Line]:
+    for member in group.members:
+        carrier = SYSFS / member / "carrier"
+        if not (SYSFS / member).exists():
+            yield Line("note", f"{member} of {group.name} does not exist (yet)")
+            continue
+        try:
+            up = carrier.read_text().strip() == "1"
+        except OSError:  # EINVAL: administratively down
+            yield Line("note", f"{member} of {group.name} is down: ip link set {member} up")
+        else:
+            yield Line("ok" if up else "note", f"{member}: {'carrier' if up else 'no carrier'}")
+
+
+def _sysctls(group: GroupConfig, *, fix: bool) -> Iterator[Line]:
+    declared_ipv6 = any(not is_ipv4(a.address) for a in group.addresses)
+    families = frozenset(Family) if group.adopt or declared_ipv6 else {Family.IPV4}
+    for member in group.members:
+        if (SYSFS / member).exists():
+            for finding in inspect(member, families):
+                yield _judged(finding, fix=fix)
+
+
+def _judged(finding: Finding, *, fix: bool) -> Line:
+    value = f"{finding.sysctl} is {finding.effective}"
+    if finding.ok:
+        return Line("ok", value)
+    if fix and finding.fixable:
+        try:
+            correct(finding)
+        except OSError as error:
+            return Line("wrong", f"{value} and cannot be set: {error.strerror}")
+        return Line("fixed", f"{finding.sysctl} was {finding.effective}, is now {finding.write}")
+    return Line("wrong", f"{value} and must be {finding.wanted}: {finding.why}")
+
+
+def _managers() -> Iterable[Line]:
+    for name, evidence in MANAGERS.items():
+        if evidence.exists():
+            yield Line("note", f"{name} runs here: {REMEDY[name]}")
