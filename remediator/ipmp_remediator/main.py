@@ -17,6 +17,7 @@ import structlog
 from ipmp_remediator import logs
 from ipmp_remediator.app import Address, Remediator, Settings, StartError, read_policy
 from ipmp_remediator.config import ConfigError
+from ipmp_remediator.web import RESERVED_PATHS
 
 _DEFAULT_ADDRESS = Address("127.0.0.1", 10089)
 
@@ -141,6 +142,8 @@ def _address(text: str) -> Address:
 def _path(text: str) -> str:
     if not text.startswith("/") or text == "/" or any(c in text for c in "{}?#"):
         raise argparse.ArgumentTypeError(f"{text!r} must be a path such as /metrics")
+    if text in RESERVED_PATHS:
+        raise argparse.ArgumentTypeError(f"{text!r} is taken; choose another path")
     return text
 
 

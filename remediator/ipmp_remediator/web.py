@@ -26,6 +26,10 @@ from ipmp_remediator.receiver import QueueFullError, Receiver
 from ipmp_remediator.store import Store, StoreError
 
 ALERTS = "/alerts"
+DECISIONS = "/v1/decisions"
+HEALTHY = "/-/healthy"
+READY = "/-/ready"
+RESERVED_PATHS = ("/", ALERTS, DECISIONS, HEALTHY, READY)
 _BODY_TIMEOUT = 10.0
 _MAX_DECISIONS = 1000
 
@@ -74,9 +78,9 @@ class Web:
         """Return the aiohttp application."""
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         app.router.add_post(ALERTS, self._alerts)
-        app.router.add_get("/v1/decisions", self._decisions)
-        app.router.add_get("/-/healthy", self._healthy)
-        app.router.add_get("/-/ready", self._ready)
+        app.router.add_get(DECISIONS, self._decisions)
+        app.router.add_get(HEALTHY, self._healthy)
+        app.router.add_get(READY, self._ready)
         app.router.add_get(self._telemetry_path, self._telemetry)
         app.router.add_get("/", self._landing)
         return app

@@ -151,3 +151,13 @@ def test_a_bad_address_is_a_usage_error(address: str, capsys: pytest.CaptureFixt
         main(["--web.listen-address", address])
     assert stop.value.code == 2
     assert "--web.listen-address" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["metrics", "/", "/alerts", "/-/healthy", "/a{b}"])
+def test_a_bad_telemetry_path_is_a_usage_error(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--web.telemetry-path", path])
+    assert stop.value.code == 2
+    assert "--web.telemetry-path" in capsys.readouterr().err
