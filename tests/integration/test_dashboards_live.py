@@ -50,10 +50,11 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     source = shipped("alerts/ipmp.rules.yml")
     assert source
     rules.write_text(quickened(source.read_text(), 60))
-    with flapping_host(changes=1000, seconds=1.0) as exporter:
-        config = prometheus_config({"ipmp": [exporter]}, rules=[rules])
+    with flapping_host() as host:
+        config = prometheus_config({"ipmp": [host.address]}, rules=[rules])
         with Prometheus(config, directory=directory) as running:
             until(lambda: "ipmp" in running.healthy_targets(), "the exporter was not scraped")
+            host.flap(changes=1000, seconds=1.0)
             yield running
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -51,6 +52,14 @@ def receiver() -> Iterator[tuple[str, Received]]:
         thread.join()
 
 
+def until_scraped(prometheus: Prometheus) -> None:
+    """Wait for the second scrape: an increase needs something to increase from."""
+    deadline = time.monotonic() + SECONDS
+    while not any(sample.value >= 2 for sample in prometheus.query("count_over_time(ipmp_up[1m])")):
+        assert time.monotonic() < deadline, "the exporter was not scraped"
+        time.sleep(0.1)
+
+
 def test_a_flapping_interface_asks_for_a_drain_and_the_request_ends_with_the_flapping(
     tmp_path: Path,
 ) -> None:
@@ -68,13 +77,15 @@ def test_a_flapping_interface_asks_for_a_drain_and_the_request_ends_with_the_fla
         Alertmanager(alertmanager_config(webhook, token)) as alertmanager,
         Prometheus(
             prometheus_config(
-                {"ipmp": [exporter]},
+                {"ipmp": [host.address]},
                 rules=[rules],
                 alertmanager=alertmanager.url.removeprefix("http://"),
                 interval="500ms",
             )
-        ),
+        ) as prometheus,
     ):
+        until_scraped(prometheus)
+        host.flap(changes=6, seconds=0.7)
         authorization, firing = received.get(timeout=SECONDS)
         _, resolved = received.get(timeout=SECONDS)
     assert authorization == "Bearer a-secret"
@@ -84,7 +95,7 @@ def test_a_flapping_interface_asks_for_a_drain_and_the_request_ends_with_the_fla
     assert alert["labels"] == {
         "alertname": "IpmpInterfaceFlapping",
         "group": "ipmp0",
-        "instance": exporter,
+        "instance": host.address,
         "interface": "ni0",
         "job": "ipmp",
         "remediation": "drain",

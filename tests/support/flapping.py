@@ -52,59 +52,68 @@ def after(changes: int) -> Status:
     return statuses.place(status, "ipmp0", "ni1" if down else "ni0")
 
 
-class Story:
-    """The stand-in for mpathd, answering from a thread of its own while the link changes."""
+class FlappingHost:
+    """The host: an exporter to scrape, and a link that changes when told to."""
 
-    def __init__(self, changes: int, seconds: float) -> None:
-        self._changes = changes
-        self._seconds = seconds
+    def __init__(self) -> None:
+        self.address = ""  # host:port of the exporter
+        self.run_dir = Path()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
+        self._changes: asyncio.Queue[tuple[int, float] | None] = asyncio.Queue()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._stop = asyncio.Event()
-        self.run_dir = Path()
 
     def start(self) -> None:
+        """Let the stand-in for mpathd answer, from a thread of its own."""
         self._thread.start()
         assert self._ready.wait(10), "the stand-in for mpathd did not start"
 
+    def flap(self, changes: int, seconds: float) -> None:
+        """Change the link so many times from now on, one change every `seconds`."""
+        self._loop.call_soon_threadsafe(self._changes.put_nowait, (changes, seconds))
+
     def end(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self._loop.call_soon_threadsafe(self._changes.put_nowait, None)
         self._thread.join(10)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._tell())
+            runner.run(self._answer())
 
-    async def _tell(self) -> None:
+    async def _answer(self) -> None:
         async with short_directory() as directory:
             daemon = FakeDaemon(directory, after(0))
             async with daemon.listening():
                 self.run_dir = directory
                 self._ready.set()
-                told = 0
-                while not self._stop.is_set():
-                    try:
-                        await asyncio.wait_for(self._stop.wait(), self._seconds)
-                    except TimeoutError:
-                        told = min(told + 1, self._changes)
-                        daemon.answer = after(told)
+                flapping: asyncio.Task[None] | None = None
+                while (order := await self._changes.get()) is not None:
+                    flapping = asyncio.create_task(_change(daemon, *order))
+                if flapping:
+                    flapping.cancel()
+
+
+async def _change(daemon: FakeDaemon, changes: int, seconds: float) -> None:
+    for told in range(1, changes + 1):
+        daemon.answer = after(told)
+        await asyncio.sleep(seconds)
 
 
 @contextmanager
-def flapping_host(*, changes: int, seconds: float) -> Iterator[str]:
-    """Run the exporter on a host whose link changes every `seconds`; yield `host:port`."""
-    story = Story(changes, seconds)
-    story.start()
+def flapping_host() -> Iterator[FlappingHost]:
+    """Run the exporter beside a stand-in for mpathd whose link can be made to flap."""
+    host = FlappingHost()
+    host.start()
     command = Path(sys.executable).with_name("ipmp_exporter")
-    arguments = ("--web.listen-address=127.0.0.1:0", f"--run-dir={story.run_dir}")
+    arguments = ("--web.listen-address=127.0.0.1:0", f"--run-dir={host.run_dir}")
     exporter = subprocess.Popen([command, *arguments], stderr=subprocess.PIPE, text=True)
     try:
-        yield _address(exporter)
+        host.address = _address(exporter)
+        yield host
     finally:
         exporter.terminate()
         exporter.wait(10)
-        story.end()
+        host.end()
 
 
 def _address(exporter: subprocess.Popen[str]) -> str:

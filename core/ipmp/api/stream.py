@@ -54,6 +54,7 @@ class EventStreams:
         response = web.StreamResponse()
         response.content_type = "application/x-ndjson"
         response.charset = "utf-8"
+        response.force_close()  # an ended stream is told by the end of the connection, too
         with self._controller.subscribe() as queue:
             backlog = self._backlog(since)
             last = self._controller.history.last_id

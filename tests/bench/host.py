@@ -1,0 +1,37 @@
+"""A lab with the daemon in it, for measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ipmp.lab import Lab
+from tests.support.lab import Host
+
+CONFIG = """\
+[groups.ipmp0]
+interfaces = ["ni0", "ni1"]
+announce = { rate = 10000 }
+"""
+
+
+@contextmanager
+def laboratory() -> Iterator[tuple[Lab, Path]]:
+    """A lab and a directory of its own."""
+    with (
+        TemporaryDirectory(prefix="ipmp-bench-") as directory,
+        Lab(Path(directory, "lab")) as lab,
+    ):
+        yield lab, Path(directory)
+
+
+@contextmanager
+def daemon(lab: Lab, directory: Path) -> Iterator[Host]:
+    """`mpathd` in the lab's host."""
+    host = Host(lab, directory, CONFIG).start("--log.level=error")
+    try:
+        yield host
+    finally:
+        host.stop()
