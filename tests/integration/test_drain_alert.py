@@ -73,7 +73,7 @@ def test_a_flapping_interface_asks_for_a_drain_and_the_request_ends_with_the_fla
     token.write_text("a-secret")
     with (
         receiver() as (webhook, received),
-        flapping_host(changes=14, seconds=0.7) as exporter,
+        flapping_host() as host,
         Alertmanager(alertmanager_config(webhook, token)) as alertmanager,
         Prometheus(
             prometheus_config(
