@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipmp.config import ConfigError, GroupConfig, load
+from ipmp.kernel.linux import LinuxKernel
 from ipmp.kernel.sysctl import Finding, correct, inspect
 from ipmp.model import Family
-from ipmp.world import is_ipv4
+from ipmp.world import Link, is_ipv4
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-SYSFS = Path("/sys/class/net")
 MANAGERS = {
     "NetworkManager": Path("/run/NetworkManager"),
     "systemd-networkd": Path("/run/systemd/netif/links"),
@@ -55,33 +55,42 @@ def _check(options: argparse.Namespace) -> int:
     lines = [Line("ok", f"{config.path} is valid")]
     lines += [Line("note", warning) for warning in config.warnings]
     for group in config.groups.values():
-        lines += _members(group)
-        lines += _sysctls(group, fix=options.fix)
+        links = _links(group)
+        lines += _members(group, links)
+        lines += _sysctls(group, links, fix=options.fix)
     lines += _managers()
     for line in lines:
         print(f"{line.verdict:5}  {line.text}")
     return int(any(line.verdict == "wrong" for line in lines))
 
 
-def _members(group: GroupConfig) -> Iterator[Line]:
+def _links(group: GroupConfig) -> dict[str, Link]:
+    """The members that exist, asked of the kernel: sysfs may be of another namespace."""
+    kernel = LinuxKernel()
+    try:
+        return kernel.links(group.members)
+    finally:
+        kernel.close()
+
+
+def _members(group: GroupConfig, links: dict[str, Link]) -> Iterator[Line]:
     for member in group.members:
-        carrier = SYSFS / member / "carrier"
-        if not (SYSFS / member).exists():
+        link = links.get(member)
+        if link is None:
             yield Line("note", f"{member} of {group.name} does not exist (yet)")
-            continue
-        try:
-            up = carrier.read_text().strip() == "1"
-        except OSError:  # EINVAL: administratively down
+        elif not link.up:
             yield Line("note", f"{member} of {group.name} is down: ip link set {member} up")
+        elif link.carrier is False:
+            yield Line("note", f"{member}: no carrier")
         else:
-            yield Line("ok" if up else "note", f"{member}: {'carrier' if up else 'no carrier'}")
+            yield Line("ok", f"{member}: carrier")
 
 
-def _sysctls(group: GroupConfig, *, fix: bool) -> Iterator[Line]:
+def _sysctls(group: GroupConfig, links: dict[str, Link], *, fix: bool) -> Iterator[Line]:
     declared_ipv6 = any(not is_ipv4(a.address) for a in group.addresses)
     families = frozenset(Family) if group.adopt or declared_ipv6 else {Family.IPV4}
     for member in group.members:
-        if (SYSFS / member).exists():
+        if member in links:
             for finding in inspect(member, families):
                 yield _judged(finding, fix=fix)
 
