@@ -21,9 +21,9 @@ import msgspec
 
 from ipmp.world import is_ipv4
 
-#: Seconds from the first announcement to each repeat.
-REPEATS_IPV4 = (1.1, 3.1, 5.1)
-REPEATS_IPV6 = (1.0, 2.0)
+#: Seconds between an announcement and its next repeat.
+PAUSES_IPV4 = (1.1, 2.0, 2.0)
+PAUSES_IPV6 = (1.0, 1.0)
 
 #: Seconds in which a member sends no more than its rate.
 WINDOW = 1.0
@@ -44,6 +44,9 @@ class _Schedule(msgspec.Struct, frozen=True):
     sent: bool  # its first announcement is out
 
 
+_Repeat = tuple[float, str, int, int]  # due, key, schedule number, position in the schedule
+
+
 class _Queue:
     """What one member still has to announce, and when it last spoke."""
 
@@ -51,7 +54,7 @@ class _Queue:
         self.rate = rate
         self.spoken: deque[float] = deque(maxlen=rate)
         self.firsts: deque[tuple[str, int]] = deque()  # (key, schedule number)
-        self.repeats: list[tuple[float, str, int]] = []  # heap of (due, key, schedule number)
+        self.repeats: list[_Repeat] = []  # heap
 
     def free(self, now: float) -> float:
         """When the pace allows another announcement."""
@@ -118,15 +121,20 @@ class Announcer:
                 self._sent(queue, key, member, now)
                 return key
         while queue.repeats and queue.repeats[0][0] <= now:
-            _, key, number = heapq.heappop(queue.repeats)
+            due, key, number, position = heapq.heappop(queue.repeats)
             if self._current(key, number):
+                self._repeat(queue, key, number, position + 1, due)
                 return key
         return None
 
     def _sent(self, queue: _Queue, key: str, member: str, now: float) -> None:
-        number = self._schedule(key, member, sent=True)
-        for delay in REPEATS_IPV4 if is_ipv4(key) else REPEATS_IPV6:
-            heapq.heappush(queue.repeats, (now + delay, key, number))
+        self._repeat(queue, key, self._schedule(key, member, sent=True), 0, now)
+
+    def _repeat(self, queue: _Queue, key: str, number: int, position: int, after: float) -> None:
+        """Schedule the repeat at this position, so long after the announcement before it."""
+        pauses = PAUSES_IPV4 if is_ipv4(key) else PAUSES_IPV6
+        if position < len(pauses):
+            heapq.heappush(queue.repeats, (after + pauses[position], key, number, position))
 
     def _schedule(self, key: str, member: str, *, sent: bool) -> int:
         self._number += 1

@@ -19,6 +19,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import msgspec
 
@@ -87,11 +88,11 @@ def place_routes(
 ) -> Iterator[RoutePlacement]:
     """Yield the placement of each route; `targets` says where each address (by key) will be."""
     active = [m.name for m in group.members if m.active]
-    on_link = {name: _networks(name, targets, snapshot) for name in active}
+    reach = {name: _reach(name, targets, snapshot) for name in active}
     with_source = {address_of(key): target for key, target in targets.items()}
     found = snapshot.routes_by_identity()
     for route in routes:
-        fit = [name for name in active if fits(route, on_link[name])]
+        fit = [name for name in active if reach[name].carries(route)]
         where = found.get(route.identity, {})
         yield RoutePlacement(route, _route_target(group, route, fit, where, with_source))
 
@@ -114,27 +115,44 @@ def _route_target(
     return preferred if preferred in fit else fit[0]
 
 
-def _networks(name: str, targets: Mapping[str, str], snapshot: Snapshot) -> list[str]:
-    """Addresses that will be on a member: those placed there and those that never move."""
-    placed = [key for key, target in targets.items() if target == name]
-    fixed = [key for key in snapshot.addresses.get(name, {}) if key not in targets]
-    return placed + fixed
+def _reach(name: str, targets: Mapping[str, str], snapshot: Snapshot) -> Reach:
+    """Of the addresses that will be on a member: those placed there and those that never move."""
+    placed = (key for key, target in targets.items() if target == name)
+    fixed = (key for key in snapshot.addresses.get(name, {}) if key not in targets)
+    return Reach(chain(placed, fixed))
 
 
-def fits(route: DataRoute, keys: Iterable[str]) -> bool:
-    """Whether a member with these addresses can carry a route.
+class Reach:
+    """What the addresses of a member put within reach: sources, and networks that are on-link."""
 
-    It needs an address of the route's family (IPv6 makes do with the link-local one), and one that
-    puts the gateway on-link unless that is link-local or flagged `onlink`.
-    """
-    gateway, ipv4 = route.route.gateway, route.route.key.family == AF_INET
-    own = (key for key in keys if is_ipv4(key) == ipv4)
-    if gateway is None or route.route.onlink or gateway.startswith("fe80:"):
-        return not ipv4 or any(True for _ in own)
-    parsed = ipaddress.ip_address(gateway)
-    return any(parsed in _network(key) for key in own)
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        self.addresses: set[str] = set()
+        self._networks: dict[bool, set[tuple[int, int]]] = {True: set(), False: set()}  # IPv4?
+        for key in keys:
+            self.add(key)
+
+    def add(self, key: str) -> None:
+        """The member has, or will have, this address."""
+        self.addresses.add(address_of(key))
+        self._networks[is_ipv4(key)].add(_network(key))
+
+    def carries(self, route: DataRoute) -> bool:
+        """Whether a member with these addresses can carry a route.
+
+        It needs an address of the route's family (IPv6 makes do with the link-local one), and one
+        that puts the gateway on-link unless that is link-local or flagged `onlink`.
+        """
+        gateway, ipv4 = route.route.gateway, route.route.key.family == AF_INET
+        networks = self._networks[ipv4]
+        if gateway is None or route.route.onlink or gateway.startswith("fe80:"):
+            return not ipv4 or bool(networks)
+        number = int(ipaddress.ip_address(gateway))
+        return any(number >> host_bits == prefix for prefix, host_bits in networks)
 
 
 @lru_cache(maxsize=65536)
-def _network(key: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    return ipaddress.ip_interface(key).network
+def _network(key: str) -> tuple[int, int]:
+    """Prefix and number of host bits of the network of an address."""
+    interface = ipaddress.ip_interface(key)
+    host_bits = interface.max_prefixlen - interface.network.prefixlen
+    return int(interface) >> host_bits, host_bits

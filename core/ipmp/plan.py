@@ -7,9 +7,10 @@ Nothing is ever rolled back, because every step leaves a state from which planni
 Invariants, in the order in which the code keeps them (DESIGN 4):
 
   A  make before break: an address is deleted from a member only when its target has it, in the
-     snapshot or by a step of this plan, and has announced it
-  B  while the old member still works, the address is deleted there only when the member has gone
-     quiet (`progress.quiet`): no packet in flight is lost; to a dead member nothing is in flight
+     snapshot or by a step of this plan
+  B  while the old member still works, the address is deleted there only when its target has
+     announced it and the old member has gone quiet (`progress.quiet`): no packet in flight is lost;
+     to a dead member nothing is in flight
   C  routes have moved to the target before an address leaves the old member: the kernel flushes
      IPv4 routes, silently, with the last address of a device
   D  additions keep the order, so the primary stays primary; deletions take secondaries first (a
@@ -18,15 +19,19 @@ Invariants, in the order in which the code keeps them (DESIGN 4):
   E  a member never loses its last IPv4 address: an anchor (a link-scope /32) stays behind,
      so ARP from it cannot borrow another member's address (linux-peers 1.7)
   F  a step that the kernel refused is not planned again while it is in `progress.refused`
+
+A batch depends on the success of those before it, not on knowing of it: the caller may ask for the
+next one while the kernel is still busy with the last, and drops it when that one is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
-from ipmp.placement import Placement, RoutePlacement, fits
+from ipmp.placement import Placement, Reach, RoutePlacement
 from ipmp.world import (
     AF_INET,
     IFA_F_SECONDARY,
@@ -37,15 +42,13 @@ from ipmp.world import (
     Route,
     RouteIdentity,
     Snapshot,
-    address_of,
     is_ipv4,
 )
 
-#: Steps a batch: small enough that an urgent announcement is never far behind its addition.
-BATCH = 256
-
-#: Addresses looked at between two batches, when there is nothing to do for them.
-BREATH = 256
+#: Addresses looked at, and changes made, at a stretch: few enough that the loop is never held for
+#: long and that an urgent announcement is not far behind its addition.
+STRETCH = 256
+FIRST_STRETCH = 64
 
 
 class AddAddress(msgspec.Struct, frozen=True, gc=False):
@@ -97,13 +100,16 @@ class Announce(msgspec.Struct, frozen=True, gc=False):
 Step = AddAddress | AddAnchor | DeleteAddress | ReplaceRoute | DeleteRoute | Announce
 
 
+_Wanted = tuple[DataAddress, str]  # an address and the member that should have it
+
+
 class Progress(msgspec.Struct):
     """What the kernel cannot tell: announcements made, members gone quiet, refusals to respect."""
 
     announced: Container[tuple[str, str]] = frozenset()  # (key, member)
     quiet: Container[str] = frozenset()  # members on which nothing unicast arrives any more
     dead: Container[str] = frozenset()  # members without a working link: nothing to wait for
-    refused: Container[tuple[str, str]] = frozenset()  # what `identity` makes of a step
+    refused: Collection[tuple[str, str]] = frozenset()  # what `identity` makes of a step
 
 
 def identity(step: Step) -> tuple[str, str]:
@@ -133,82 +139,103 @@ def plan(
     wanted = [(p.address, p.target) for p in placements if p.target is not None]
     present = {member: set(held) for member, held in snapshot.addresses.items()}
     pending = [r for r in routes if r.target is not None]
-    found = snapshot.routes_by_identity()
-    for additions, announcements in _additions(wanted, snapshot, progress, present):
-        yield additions
-        ready = [r for r in pending if _reachable(r, present)]
-        pending = [r for r in pending if r not in ready]
-        yield from _batches(_route_steps(ready, found, progress))
-        yield announcements
-    yield from _batches(_route_steps(pending, found, progress))
+    reach = {member: Reach(held if pending else ()) for member, held in present.items()}
+    found, labels = snapshot.routes_by_identity(), _Labels(snapshot)
     doomed: dict[str, set[str]] = {}
-    for index, (address, target) in enumerate(wanted):
-        _doom(address.key, target, snapshot, progress, present, doomed)
-        if index % BREATH == BREATH - 1:
-            yield []
-    yield from _batches(_anchors(doomed, present, progress))
-    deletions = (*_deletions(doomed, snapshot), *_weigh_anchors(doomed, snapshot, present))
-    yield from _batches(step for step in deletions if identity(step) not in progress.refused)
+    steps: Iterable[Step] = ()
+    for stretch in _stretches(wanted):
+        additions, announcements = _additions(stretch, snapshot, progress, present, labels)
+        for step in additions if pending else ():
+            reach.setdefault(step.member, Reach()).add(step.address.key)
+        ready, pending = _ready(pending, reach)
+        yield from _batches(steps)
+        steps = (*additions, *_route_steps(ready, found, progress), *announcements)
+        _doom(stretch, snapshot, progress, present, doomed)
+    last = chain(steps, _route_steps(pending, found, progress), _anchors(doomed, present, progress))
+    yield from _batches(last)
+    deletions = chain(_deletions(doomed, snapshot), _weigh_anchors(doomed, snapshot, present))
+    yield from _batches(step for step in deletions if not _refused(step, progress))
+
+
+def _stretches(wanted: Sequence[_Wanted]) -> Iterator[Sequence[_Wanted]]:
+    """Cut the list; the first stretch is short, so that the kernel gets to work early."""
+    yield wanted[:FIRST_STRETCH]
+    for start in range(FIRST_STRETCH, len(wanted), STRETCH):
+        yield wanted[start : start + STRETCH]
 
 
 def _additions(
-    wanted: Iterable[tuple[DataAddress, str]],
+    stretch: Sequence[_Wanted],
     snapshot: Snapshot,
     progress: Progress,
     present: dict[str, set[str]],
-) -> Iterator[tuple[list[Step], list[Step]]]:
-    """Pairs of batches: additions, and the announcements that follow them (invariant D)."""
-    labels = {m: {a.label for a in held.values()} for m, held in snapshot.addresses.items()}
-    numbers: dict[str, int] = {}
-    additions: list[Step] = []
-    announcements: list[Step] = []
-    for index, (address, target) in enumerate(wanted):
-        where = (address.key, target)
-        on_target = present.setdefault(target, set())
-        if address.key not in on_target and target in snapshot.links:
-            label = _label(address, target, labels.setdefault(target, set()), numbers)
-            proto = address.proto if target == address.home else OWNER
-            addition = AddAddress(address, target, label, proto)
-            if identity(addition) in progress.refused:
-                continue
-            additions.append(addition)
-            announcements.append(_announce(address, target, snapshot, progress))
-            on_target.add(address.key)
-        elif address.key in on_target and where not in progress.announced:
-            announcements.append(_announce(address, target, snapshot, progress))
-        if len(announcements) >= BATCH or index % BREATH == BREATH - 1:
-            yield additions, announcements
-            additions, announcements = [], []
-    yield additions, announcements
+    labels: _Labels,
+) -> tuple[list[AddAddress], list[Announce]]:
+    """Additions, in order (invariant D), and the announcements that follow them."""
+    additions: list[AddAddress] = []
+    announcements: list[Announce] = []
+    for address, target in stretch:
+        key, on_target = address.key, present.setdefault(target, set())
+        if key in on_target:
+            if (key, target) not in progress.announced:
+                announcements.append(_announce(address, target, snapshot, progress))
+        elif target in snapshot.links:
+            at_home = target == address.home
+            label = address.label if at_home else labels.next(address, target)
+            addition = AddAddress(address, target, label, address.proto if at_home else OWNER)
+            if not _refused(addition, progress):
+                additions.append(addition)
+                announcements.append(_announce(address, target, snapshot, progress))
+                on_target.add(key)
+    return additions, announcements
+
+
+def _refused(step: Step, progress: Progress) -> bool:
+    """Invariant F; the words of a step are only made when there are any to compare with."""
+    return bool(progress.refused) and identity(step) in progress.refused
 
 
 def _announce(
     address: DataAddress, target: str, snapshot: Snapshot, progress: Progress
 ) -> Announce:
     """Urgent unless another member that works still receives for the address."""
-    holders = (m for m in snapshot.holders(address.key) if m != target)
-    return Announce(address, target, urgent=all(m in progress.dead for m in holders))
+    for member, held in snapshot.addresses.items():
+        if member != target and address.key in held and member not in progress.dead:
+            return Announce(address, target, urgent=False)
+    return Announce(address, target, urgent=True)
 
 
-def _label(address: DataAddress, target: str, taken: set[str], numbers: dict[str, int]) -> str:
-    """A guest is labelled like a Solaris logical interface: ni1:1, ni1:2, ..."""
-    if address.spec.family != AF_INET:
-        return ""
-    if target == address.home:
-        return address.label
-    number = numbers.get(target, 0) + 1
-    while f"{target}:{number}" in taken:
-        number += 1
-    numbers[target] = number
-    return f"{target}:{number}"
+class _Labels:
+    """Labels of guests, numbered like Solaris' logical interfaces: ni1:1, ni1:2, ..."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._taken = {
+            m: {a.label for a in held.values()} for m, held in snapshot.addresses.items()
+        }
+        self._numbers: dict[str, int] = {}
+
+    def next(self, address: DataAddress, member: str) -> str:
+        """The label for one more guest of a member; IPv6 addresses have none."""
+        if address.spec.family != AF_INET:
+            return ""
+        taken, number = self._taken.get(member, ()), self._numbers.get(member, 0) + 1
+        while f"{member}:{number}" in taken:
+            number += 1
+        self._numbers[member] = number
+        return f"{member}:{number}"
 
 
-def _reachable(placement: RoutePlacement, present: Mapping[str, set[str]]) -> bool:
-    """The route's source and an address that puts its gateway on-link are on the target already."""
-    keys, source = present.get(placement.target or "", set()), placement.route.route.source
-    if source and not any(address_of(key) == source for key in keys):
-        return False
-    return fits(placement.route, keys)
+def _ready(
+    routes: Iterable[RoutePlacement], reach: Mapping[str, Reach]
+) -> tuple[list[RoutePlacement], list[RoutePlacement]]:
+    """Routes whose target has their source, and their gateway on-link, already; and the others."""
+    ready: list[RoutePlacement] = []
+    pending: list[RoutePlacement] = []
+    for placement in routes:
+        source, on = placement.route.route.source, reach.get(placement.target or "", Reach())
+        fits = (not source or source in on.addresses) and on.carries(placement.route)
+        (ready if fits else pending).append(placement)
+    return ready, pending
 
 
 def _route_steps(
@@ -227,24 +254,28 @@ def _route_steps(
             steps.append(ReplaceRoute(route, target, protocol))
         else:
             steps += (DeleteRoute(r, m) for m, r in where.items() if m != target)
-        yield from (step for step in steps if identity(step) not in progress.refused)
+        yield from (step for step in steps if not _refused(step, progress))
 
 
 def _doom(
-    key: str,
-    target: str,
+    wanted: Iterable[tuple[DataAddress, str]],
     snapshot: Snapshot,
     progress: Progress,
     present: Mapping[str, set[str]],
     doomed: dict[str, set[str]],
 ) -> None:
-    """Note the members from which the address may go now (invariants A and B)."""
-    where = (key, target)
-    if key not in present.get(target, ()) or where not in progress.announced:
-        return
-    for member in snapshot.holders(key):
-        if member != target and (member in progress.dead or member in progress.quiet):
-            doomed.setdefault(member, set()).add(key)
+    """Note the members from which these addresses may go now (invariants A and B)."""
+    for address, target in wanted:
+        key = address.key
+        if key not in present.get(target, ()):
+            continue
+        for member, held in snapshot.addresses.items():
+            if member == target or key not in held:
+                continue
+            if member in progress.dead or (
+                member in progress.quiet and (key, target) in progress.announced
+            ):
+                doomed.setdefault(member, set()).add(key)
 
 
 def _anchors(
@@ -253,7 +284,7 @@ def _anchors(
     """Anchors for members about to lose their last IPv4 address; one without keeps what it has."""
     for member, keys in list(doomed.items()):
         if any(map(is_ipv4, keys)) and not any(map(is_ipv4, present[member] - keys)):
-            if identity(AddAnchor(member)) in progress.refused:
+            if _refused(AddAnchor(member), progress):
                 del doomed[member]
             else:
                 yield AddAnchor(member)
@@ -281,11 +312,14 @@ def _weigh_anchors(
 
 
 def _batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Full batches and what is left; one empty batch when there is nothing."""
     batch: list[Step] = []
+    full, changes = False, 0
     for step in steps:
-        batch.append(step)
-        if len(batch) >= BATCH:
+        if changes == STRETCH and not isinstance(step, Announce):
             yield batch
-            batch = []
-    if batch:
+            batch, full, changes = [], True, 0
+        batch.append(step)
+        changes += not isinstance(step, Announce)
+    if batch or not full:
         yield batch

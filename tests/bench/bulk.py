@@ -143,9 +143,9 @@ async def _move_bare(
         for step in batch
         if not isinstance(step, Announce)
     ]
-    messages = [bench.kernel._encode(step) for step in steps]
+    chunks = bench.kernel.prepare(steps).chunks
     began = time.perf_counter()
-    refused = await bench.kernel._requests.batch(messages)
+    refused = await bench.kernel._requests.send(chunks)
     elapsed = time.perf_counter() - began
     assert not refused, refused
     return elapsed

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -13,7 +14,7 @@ from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
 from ipmp.daemon.moves import Books
 from ipmp.decision import Decision, Kind, Reason
-from ipmp.kernel.protocol import Failure
+from ipmp.kernel.protocol import Failure, Prepared
 from ipmp.model import MoveReason
 from ipmp.placement import Placement, RoutePlacement
 from ipmp.plan import (
@@ -26,7 +27,7 @@ from ipmp.plan import (
     identity,
     plan,
 )
-from ipmp.world import Snapshot
+from ipmp.world import DataAddress, Snapshot
 
 REFUSED_SECONDS = 5.0  # before a step that the kernel refused is tried again
 
@@ -42,6 +43,13 @@ class Work(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     quiet: Container[str]
     dead: Container[str]
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    """A batch of the plan, and what the kernel has to do of it."""
+
+    steps: Sequence[Step]
+    prepared: Prepared | None
 
 
 class Executor:
@@ -74,84 +82,103 @@ class Executor:
     ) -> bool:
         """Carry out the plan; True when another pass should follow.
 
-        Stops at the first refusal and when interrupted: the next pass starts from a new reading.
-        What was decided is appended to `decisions`, also when it stops.
+        While the kernel is busy with a batch, the last one is booked and announced and the next one
+        planned. Stops at the first refusal and when interrupted: the next pass starts from a new
+        reading. What was decided is appended to `decisions`, also when it stops.
         """
         now = self._context.monotonic()
         self._refused = {k: until for k, until in self._refused.items() if until > now}
         progress = Progress(self._announcer, work.quiet, work.dead, self._refused)
         acted = False
+        done: Sequence[Step] = ()
         batches = plan(work.placements, work.routes, work.snapshot, progress)
-        batch = await aside(len(work.placements), next, batches, None)
+        batch = self._prepare(await aside(len(work.placements), next, batches, None))
         while batch is not None:
-            steps = [step for step in batch if not isinstance(step, Announce)]
-            if steps:
-                acted = True
-                failures = await self._context.kernel.apply(steps)
-                decisions += self._book(steps, failures, work.snapshot, why)
-                if failures:
-                    return True
-            for step in batch:
-                if isinstance(step, Announce):
-                    decisions += self._announce(step, why)
-            await asyncio.sleep(0)
-            if interrupted():
+            async with self._applying(batch.prepared) as failures:
+                await asyncio.sleep(0)
+                decisions += self._conclude(done, (), work.snapshot, why)
+                following = await self._next(batches)
+            acted = acted or batch.prepared is not None
+            if failures or interrupted():
+                decisions += self._conclude(batch.steps, failures, work.snapshot, why)
                 return True
-            batch = next(batches, None)
+            done, batch = batch.steps, following
+        decisions += self._conclude(done, (), work.snapshot, why)
         return acted
 
-    def _announce(self, announcement: Announce, why: WhyMoved) -> list[Decision]:
-        """Send or queue it; an urgent one that cannot be sent now is tried again in its turn.
+    async def _next(self, batches: Iterator[list[Step]]) -> _Batch | None:
+        """Plan and prepare the next batch; empty ones only let others run."""
+        steps: list[Step] | None = []
+        while steps == []:
+            await asyncio.sleep(0)
+            steps = next(batches, None)
+        return self._prepare(steps)
 
-        A member may have had its copy all along: a move was turned back, or cut short by a kill.
-        """
-        address, member = announcement.address, announcement.member
-        now, rate = self._context.monotonic(), self.config.announce.rate
-        if announcement.urgent and self._context.announce(address.key, member):
-            self._announcer.urgent(address.key, member, rate, now)
-        else:
-            self._announcer.planned(address.key, member, rate)
-        if self._books.is_at(address.key, member):
-            return []
-        reason, wall = why(address.key, member), self._context.wall()
-        decision = self._books.added(address, member, reason, self.noticed, wall)
-        return [decision] if decision is not None else []
+    def _prepare(self, steps: Sequence[Step] | None) -> _Batch | None:
+        if steps is None:
+            return None
+        of_kernel = [step for step in steps if not isinstance(step, Announce)]
+        return _Batch(steps, self._context.kernel.prepare(of_kernel) if of_kernel else None)
 
-    def _book(
-        self,
-        steps: Iterable[Step],
-        failures: Sequence[Failure],
-        snapshot: Snapshot,
-        why: WhyMoved,
+    @asynccontextmanager
+    async def _applying(self, prepared: Prepared | None) -> AsyncIterator[list[Failure]]:
+        """Let the kernel carry out steps meanwhile; the list holds its refusals at the end."""
+        failures: list[Failure] = []
+        if prepared is None:
+            yield failures
+            return
+        applying = asyncio.create_task(self._context.kernel.apply(prepared))
+        try:
+            yield failures
+        finally:
+            failures += await applying
+
+    def _conclude(
+        self, batch: Iterable[Step], failures: Sequence[Failure], snapshot: Snapshot, why: WhyMoved
     ) -> list[Decision]:
-        until = self._context.monotonic() + REFUSED_SECONDS
-        decisions = []
-        for failure in failures:
-            self._refused[identity(failure.step)] = until
-            decisions.append(_refused(self.config.name, failure))
+        """Book what the kernel has done of a batch, and announce unless a step was refused."""
+        decisions = [self._refusal(failure) for failure in failures]
         failed = [failure.step for failure in failures]
-        for step in steps:
-            if not failed or step not in failed:
-                decision = self._done(step, snapshot, why)
-                if decision is not None:
-                    decisions.append(decision)
+        for step in batch:
+            if failed and (step in failed or isinstance(step, Announce)):
+                continue
+            decision = self._done(step, snapshot, why)
+            if decision is not None:
+                decisions.append(decision)
         return decisions
 
     def _done(self, step: Step, snapshot: Snapshot, why: WhyMoved) -> Decision | None:
         match step:
             case AddAddress(address=address, member=member):
                 self._announcer.withdraw(address.key, member)
-                reason = why(address.key, member)
-                wall = self._context.wall()
-                return self._books.added(address, member, reason, self.noticed, wall)
+                return self._arrived(address, member, why)
+            case Announce(address=address, member=member, urgent=urgent):
+                self._announce(address.key, member, urgent)
+                # It may have had its copy all along: a move turned back, or cut short by a kill.
+                if not self._books.is_at(address.key, member):
+                    return self._arrived(address, member, why)
             case DeleteAddress(key=key, member=member):
                 self._announcer.withdraw(key, member)
             case ReplaceRoute(route=route, member=member):
                 return self._books.rerouted(route, member, snapshot)
         return None
 
+    def _arrived(self, address: DataAddress, member: str, why: WhyMoved) -> Decision | None:
+        reason, wall = why(address.key, member), self._context.wall()
+        return self._books.added(address, member, reason, self.noticed, wall)
 
-def _refused(group: str, failure: Failure) -> Decision:
-    what, member = identity(failure.step)
-    detail: dict[str, str | int | float] = {"value": f"{what} on {member}", "why": failure.text}
-    return Decision(Kind.REFUSED, Reason.KERNEL_REFUSED, group, interface=member, detail=detail)
+    def _announce(self, key: str, member: str, urgent: bool) -> None:
+        """Send or queue it; an urgent one that cannot be sent now is tried again in its turn."""
+        rate = self.config.announce.rate
+        if urgent and self._context.announce(key, member):
+            self._announcer.urgent(key, member, rate, self._context.monotonic())
+        else:
+            self._announcer.planned(key, member, rate)
+
+    def _refusal(self, failure: Failure) -> Decision:
+        """Remember not to try it again for a while."""
+        self._refused[identity(failure.step)] = self._context.monotonic() + REFUSED_SECONDS
+        what, member = identity(failure.step)
+        detail: dict[str, str | int | float] = {"value": f"{what} on {member}", "why": failure.text}
+        group = self.config.name
+        return Decision(Kind.REFUSED, Reason.KERNEL_REFUSED, group, interface=member, detail=detail)

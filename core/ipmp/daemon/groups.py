@@ -103,7 +103,8 @@ class Groups:
         steps = [DeleteAddress(a.key, m) for a in reversed(gone) for m in config.members]
         if steps:
             self._house.kernel.links(config.members)
-            await self._house.kernel.apply(steps)
+            kernel = self._house.kernel
+            await kernel.apply(kernel.prepare(steps))
         self._house.emit(
             Decision(Kind.ADDRESS_RETIRED, Reason.DECLARED, a.group, address=a.key) for a in gone
         )

@@ -94,11 +94,9 @@ class Books:
         place.moves += 1
         place.last_move = wall
         home = address.home == target
+        move = self._move((source, target, reason, home), began)
         for earlier in self._under_way.values():
             earlier.keys.discard(key)
-        move = self._under_way.setdefault(
-            (source, target, reason, home), Move(source, target, reason, began, set(), home)
-        )
         move.keys.add(key)
         move.count += 1
         why = Reason.FAILBACK if home else LEFT[reason]
@@ -147,6 +145,13 @@ class Books:
             running += count
             cumulative.append(running)
         return Histogram(BOUNDS, tuple(cumulative), self._total)
+
+    def _move(self, identity: tuple[str, str, MoveReason, bool], began: float) -> Move:
+        move = self._under_way.get(identity)
+        if move is None:
+            source, target, reason, home = identity
+            move = self._under_way[identity] = Move(source, target, reason, began, set(), home)
+        return move
 
     def _close(self, move: Move, seconds: float, wall: float) -> Decision:
         if move.home:

@@ -187,19 +187,34 @@ def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:
     For IPv4 the kernel compares the prefix length only when it is given IFA_ADDRESS, too.
     """
     text, _, prefixlen = key.rpartition("/")
-    family = socket.AF_INET6 if ":" in text else socket.AF_INET
-    body = attribute(IFA_LOCAL, socket.inet_pton(family, text))
-    body += attribute(IFA_ADDRESS, socket.inet_pton(family, peer or text))
-    length = HEADER.size + IFADDRMSG.size + len(body)
-    head = _ADDRESS_HEAD.pack(
-        length, RTM_DELADDR, NLM_F_REQUEST, 0, 0, family, int(prefixlen), 0, 0, ifindex
+    family, layout, size = _DELETE_IPV6 if ":" in text else _DELETE_IPV4
+    own = socket.inet_pton(family, text)
+    return layout.pack(
+        layout.size,
+        RTM_DELADDR,
+        NLM_F_REQUEST,
+        0,
+        0,
+        family,
+        int(prefixlen),
+        0,
+        0,
+        ifindex,
+        size,
+        IFA_LOCAL,
+        own,
+        size,
+        IFA_ADDRESS,
+        socket.inet_pton(family, peer) if peer else own,
     )
-    return head + body
 
 
 _ADDRESS_HEAD = struct.Struct("=IHHIIBBBBI")
 _FLAGS_ATTRIBUTE = struct.Struct("=HHI")
 _BYTE_ATTRIBUTE = struct.Struct("=HHB3x")
+#: Family, layout of RTM_DELADDR with IFA_LOCAL and IFA_ADDRESS, length of these attributes.
+_DELETE_IPV4 = (socket.AF_INET, struct.Struct("=IHHIIBBBBIHH4sHH4s"), 8)
+_DELETE_IPV6 = (socket.AF_INET6, struct.Struct("=IHHIIBBBBIHH16sHH16s"), 20)
 
 
 # Routes -----------------------------------------------------------------------------------------

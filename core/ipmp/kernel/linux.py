@@ -9,9 +9,12 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from ipmp.kernel import codec, frames
-from ipmp.kernel.netlink import Events, Message, NetlinkError, Requests
-from ipmp.kernel.protocol import Changes, Failure
+from ipmp.kernel.events import Events
+from ipmp.kernel.netlink import Chunk, Message, NetlinkError, Refused, Requests
+from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
 from ipmp.plan import AddAddress, AddAnchor, DeleteAddress, DeleteRoute, ReplaceRoute, Step
 from ipmp.world import (
@@ -44,6 +47,18 @@ ALREADY_SO = {
 }
 
 
+_Event = tuple[int, int, str]  # message type, interface index, address
+
+
+class _Encoded(Prepared):
+    """Steps as messages, cut into chunks."""
+
+    possible: list[Step] = msgspec.field(default_factory=list)  # those whose member exists
+    gone: list[Step] = msgspec.field(default_factory=list)
+    chunks: list[Chunk] = msgspec.field(default_factory=list)
+    ipv6_events: dict[int, _Event] = msgspec.field(default_factory=dict)  # by place in `possible`
+
+
 class LinuxKernel:
     """Implements `protocol.Kernel` for the network namespace that the process is in."""
 
@@ -56,7 +71,7 @@ class LinuxKernel:
         self._links: dict[str, Link] = {}
         self._link_answers: dict[str, tuple[bytes, Link]] = {}
         self._routers: set[str] = set()
-        self._expected: set[tuple[int, int, str]] = set()  # IPv6 address events we will cause
+        self._expected: set[_Event] = set()  # IPv6 address events that we will cause
         self._turn = asyncio.Lock()  # of apply
         self._members: tuple[str, ...] = ()
         self._callback: Callable[[Changes], None] = lambda changes: None
@@ -163,74 +178,71 @@ class LinuxKernel:
 
     # Changing -----------------------------------------------------------------------------------
 
-    async def apply(self, steps: Sequence[Step]) -> list[Failure]:
+    def prepare(self, steps: Sequence[Step]) -> Prepared:
+        """Encode the steps; those of members that do not exist are refused when applied."""
+        encoded = _Encoded(steps)
+        messages: list[bytes] = []
+        for step in steps:
+            link = self._links.get(step.member)
+            if link is None:
+                encoded.gone.append(step)
+                continue
+            message, event = self._encode(step, link)
+            if event is not None:
+                encoded.ipv6_events[len(messages)] = event
+            encoded.possible.append(step)
+            messages.append(message)
+        encoded.chunks += self._requests.chunks(messages)
+        return encoded
+
+    async def apply(self, prepared: Prepared) -> list[Failure]:
         """Carry out steps in order and return those that the kernel refused.
 
         IPv6 additions are done only when the kernel's own local route is there: the ACK of
         RTM_NEWADDR comes too early (pyroute2-eval 3.2).
         """
+        assert isinstance(prepared, _Encoded)
         async with self._turn:
-            self._expect(steps)
+            self._expect(prepared)
             if not any(kind == _ADDED for kind, _, _ in self._expected):
-                return (await self._apply(steps))[0]
+                return _failures(prepared, await self._requests.send(prepared.chunks))
             self._local_routes.join(RTNLGRP_IPV6_ROUTE)
             try:
-                failures, fresh = await self._apply(steps)
-                await self._await_local_routes(fresh)
+                refused = await self._requests.send(prepared.chunks)
+                await self._await_local_routes(_new_ipv6(prepared, refused))
             finally:
                 self._local_routes.leave(RTNLGRP_IPV6_ROUTE)
                 self._local_routes.read()
-        return failures
+        return _failures(prepared, refused)
 
-    def _expect(self, steps: Sequence[Step]) -> None:
+    def _expect(self, prepared: _Encoded) -> None:
         """The kernel does not say who caused an IPv6 address event (its port is 0): remember.
 
         Events of the steps before these are read first, while they are still known to be ours.
         """
         if self._events is not None:
             self._read_events()
-        self._expected = set()
-        for step in steps:
-            link = self._links.get(step.member)
-            if link is None:
-                continue
-            if isinstance(step, AddAddress) and not is_ipv4(step.address.key):
-                self._expected.add((_ADDED, link.ifindex, step.address.key))
-            elif isinstance(step, DeleteAddress) and not is_ipv4(step.key):
-                self._expected.add((codec.RTM_DELADDR, link.ifindex, step.key))
+        self._expected = set(prepared.ipv6_events.values())
 
-    async def _apply(self, steps: Sequence[Step]) -> tuple[list[Failure], set[tuple[int, str]]]:
-        """The steps refused, and the IPv6 addresses (with interface index) that are new."""
-        possible = [step for step in steps if step.member in self._links]
-        refused = await self._requests.batch([self._encode(step) for step in possible])
-        gone = [step for step in steps if step.member not in self._links]
-        refusals = [(possible[r.index], r.errno, r.text) for r in refused]
-        refusals += [(step, errno.ENODEV, os.strerror(errno.ENODEV)) for step in gone]
-        failures = [Failure(*r) for r in refusals if r[1] not in ALREADY_SO[type(r[0])]]
-        untouched = {r.index for r in refused}
-        fresh = {
-            (self._links[step.member].ifindex, address_of(step.address.key))
-            for index, step in enumerate(possible)
-            if index not in untouched
-            and isinstance(step, AddAddress)
-            and not is_ipv4(step.address.key)
-        }
-        return failures, fresh
-
-    def _encode(self, step: Step) -> bytes:
-        link = self._links[step.member]
+    def _encode(self, step: Step, link: Link) -> tuple[bytes, _Event | None]:
+        """The message of a step, and the IPv6 address event that the kernel will tell of it."""
+        index, event = link.ifindex, None
         match step:
             case AddAddress(address=address, label=label, proto=proto):
-                return codec.add_address(address.spec, link.ifindex, label, proto)
+                if address.spec.family == AF_INET6:
+                    event = (_ADDED, index, address.key)
+                return codec.add_address(address.spec, index, label, proto), event
             case AddAnchor():
                 spec = codec.declared_spec(anchor(link), IFA_F_NOPREFIXROUTE, SCOPE_LINK)
-                return codec.add_address(spec, link.ifindex, "", OWNER)
+                return codec.add_address(spec, index, "", OWNER), None
             case DeleteAddress(key=key):
-                return codec.delete_address(key, link.ifindex)
+                if not is_ipv4(key):
+                    event = (codec.RTM_DELADDR, index, key)
+                return codec.delete_address(key, index), event
             case ReplaceRoute(route=route, protocol=protocol):
-                return codec.replace_route(route.route, link.ifindex, protocol)
+                return codec.replace_route(route.route, index, protocol), None
             case DeleteRoute(route=route):
-                return codec.delete_route(route, link.ifindex)
+                return codec.delete_route(route, index), None
             case _:
                 raise TypeError(f"not a kernel step: {step}")
 
@@ -267,6 +279,23 @@ class LinuxKernel:
     def count_unicast(self, member: str, keys: Iterable[str]) -> QuietMonitor:
         """Start to count what still arrives on a member for these addresses."""
         return QuietMonitor(member, keys)
+
+
+def _failures(prepared: _Encoded, refused: Iterable[Refused]) -> list[Failure]:
+    """The steps that are not as they should be now."""
+    refusals = [(prepared.possible[r.index], r.errno, r.text) for r in refused]
+    refusals += [(step, errno.ENODEV, os.strerror(errno.ENODEV)) for step in prepared.gone]
+    return [Failure(*r) for r in refusals if r[1] not in ALREADY_SO[type(r[0])]]
+
+
+def _new_ipv6(prepared: _Encoded, refused: Iterable[Refused]) -> set[tuple[int, str]]:
+    """The IPv6 addresses, with interface index, that were added."""
+    untouched = {r.index for r in refused}
+    return {
+        (event[1], address_of(event[2]))
+        for index, event in prepared.ipv6_events.items()
+        if event[0] == _ADDED and index not in untouched
+    }
 
 
 def anchor(link: Link) -> str:

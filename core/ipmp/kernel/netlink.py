@@ -1,4 +1,4 @@
-"""NETLINK_ROUTE transport: requests, batches with one ACK a chunk, dumps, events.
+"""NETLINK_ROUTE transport: requests, batches with one ACK a chunk, dumps.
 
 Small on purpose: it is the data path. Messages are bytes built by `codec`; this module numbers
 them, sends them and reads what comes back. 92-99 % of a batch is the kernel's own time
@@ -39,25 +39,24 @@ NLM_F_ACK_TLVS = 0x200
 NLMSGERR_ATTR_MSG = 1
 
 SOL_NETLINK = 270
-NETLINK_ADD_MEMBERSHIP = 1
-NETLINK_DROP_MEMBERSHIP = 2
 NETLINK_CAP_ACK = 10
 NETLINK_EXT_ACK = 11
 NETLINK_GET_STRICT_CHK = 12
 SO_RCVBUFFORCE = 33
 
 RECEIVE_BYTES = 1 << 16
-EVENT_BUFFER_BYTES = 8 << 20
 REQUEST_BUFFER_BYTES = 4 << 20
-EVENT_DATAGRAMS = 256
 
-#: Messages of one sendmsg; all their refusals together must fit into the receive buffer.
+#: Messages of one sendmsg; all their refusals together must fit into the receive buffer. Fewer when
+#: they are slow: where kernels are not preempted, the loop may have to wait for the end of one.
 CHUNK_MESSAGES = 256
+CHUNK_SECONDS = 0.002
 
-#: A chunk that should take no longer is sent by the loop itself, a longer one by a thread: the
+#: A batch that should take no longer is sent by the loop itself, a longer one by a thread: the
 #: kernel's RTNL lock is one for the whole machine, and what it waits for the loop must not.
-INLINE_SECONDS = 0.001
+INLINE_SECONDS = 0.0005
 PACE_SECONDS = 20e-6  # a message, until measured
+PACE_MESSAGES = 32  # of so many, at least, what one message takes is learnt
 
 DUMP_ATTEMPTS = 10
 
@@ -73,6 +72,15 @@ class Refused(msgspec.Struct, frozen=True):
     index: int  # position in the batch
     errno: int
     text: str
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """Messages of a batch that are sent by one sendmsg and acknowledged by one answer."""
+
+    wire: bytes
+    start: int  # position of the first one in the batch
+    first: int  # its sequence number
+    last: int
 
 
 class NetlinkError(OSError):
@@ -126,7 +134,7 @@ class Requests:
     """The request socket: one conversation at a time, answers matched by sequence number."""
 
     def __init__(self) -> None:
-        self._socket = _open(REQUEST_BUFFER_BYTES)
+        self._socket = open_socket(REQUEST_BUFFER_BYTES)
         for option in (NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK):
             self._socket.setsockopt(SOL_NETLINK, option, 1)
         self._sequence = int(time.monotonic()) & 0xFFFFFF
@@ -156,21 +164,25 @@ class Requests:
                     raise _error(answer)
                 return answer.payload
 
-    async def batch(self, batch: Sequence[bytes]) -> list[Refused]:
-        """Send all messages, in order, and return those that were refused."""
-        refused: list[Refused] = []
+    def chunks(self, batch: Sequence[bytes]) -> list[Chunk]:
+        """Number the messages of a batch and cut it into chunks, ready to be sent."""
+        size = max(1, min(CHUNK_MESSAGES, int(CHUNK_SECONDS / self._pace)))
+        return [self._chunk(batch[i : i + size], i) for i in range(0, len(batch), size)]
+
+    async def send(self, chunks: Sequence[Chunk]) -> list[Refused]:
+        """Send a batch, in order, and return the messages that were refused."""
+        if not chunks:
+            return []
+        count = chunks[-1].start + chunks[-1].last - chunks[-1].first + 1
         async with self._turn:
-            for start in range(0, len(batch), CHUNK_MESSAGES):
-                chunk = batch[start : start + CHUNK_MESSAGES]
-                began = time.perf_counter()
-                if len(chunk) * self._pace < INLINE_SECONDS:
-                    refused += self._send_chunk(chunk, start)
-                else:
-                    loop = asyncio.get_running_loop()
-                    refused += await loop.run_in_executor(
-                        self._thread, self._send_chunk, chunk, start
-                    )
-                self._pace = (time.perf_counter() - began) / len(chunk)
+            began = time.perf_counter()
+            if count * self._pace < INLINE_SECONDS:
+                refused = self._send_all(chunks)
+            else:
+                loop = asyncio.get_running_loop()
+                refused = await loop.run_in_executor(self._thread, self._send_all, chunks)
+            if count >= PACE_MESSAGES:
+                self._pace = (time.perf_counter() - began) / count
         return refused
 
     async def dump(self, message: bytes, parse: Callable[[Message], T | None]) -> list[T]:
@@ -221,29 +233,37 @@ class Requests:
         ):
             pass
 
-    def _send_chunk(self, chunk: Sequence[bytes], start: int) -> list[Refused]:
+    def _chunk(self, part: Sequence[bytes], start: int) -> Chunk:
         first = self._sequence + 1
         wire = bytearray()
-        for message in chunk:
+        for message in part:
             self._sequence += 1
             position = len(wire)
             wire += message
             _SEQUENCE.pack_into(wire, position + 8, self._sequence)
-        last = self._sequence
-        position = len(wire) - len(chunk[-1]) + 6
+        position = len(wire) - len(part[-1]) + 6
         _FLAGS.pack_into(wire, position, _FLAGS.unpack_from(wire, position)[0] | NLM_F_ACK)
-        self._socket.send(wire)
+        return Chunk(bytes(wire), start, first, self._sequence)
+
+    def _send_all(self, chunks: Sequence[Chunk]) -> list[Refused]:
         refused: list[Refused] = []
+        for chunk in chunks:
+            self._socket.send(chunk.wire)
+            self._read_answers(chunk, refused)
+        return refused
+
+    def _read_answers(self, chunk: Chunk, refused: list[Refused]) -> None:
+        """Read up to the ACK, or refusal, of the last message."""
         while True:
             for answer in messages(self._receive()):
-                if answer.type != NLMSG_ERROR or not first <= answer.sequence <= last:
+                if answer.type != NLMSG_ERROR or not chunk.first <= answer.sequence <= chunk.last:
                     continue
                 error = _error(answer)
                 if error.errno:
-                    index = start + answer.sequence - first
+                    index = chunk.start + answer.sequence - chunk.first
                     refused.append(Refused(index, error.errno, error.strerror or ""))
-                if answer.sequence == last:
-                    return refused
+                if answer.sequence == chunk.last:
+                    return
 
     def _next(self) -> int:
         self._sequence += 1
@@ -253,57 +273,12 @@ class Requests:
         return self._socket.recv(RECEIVE_BYTES)
 
 
-class Events:
-    """The event socket; never used for requests (pyroute2-eval 1.2: the two get mixed up)."""
-
-    def __init__(self, groups: Sequence[int]) -> None:
-        self._socket = _open(EVENT_BUFFER_BYTES)
-        self._socket.setblocking(False)
-        for group in groups:
-            self.join(group)
-
-    def fileno(self) -> int:
-        """File descriptor, for the loop's reader."""
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
-
-    def join(self, group: int) -> None:
-        """Listen to a multicast group (RTNLGRP_*)."""
-        self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
-
-    def leave(self, group: int) -> None:
-        """Stop listening to a multicast group."""
-        self._socket.setsockopt(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, group)
-
-    def read(self) -> tuple[list[Message], bool]:
-        """Events that wait, and whether the kernel had to drop some (ENOBUFS).
-
-        Bounded, so that a storm does not hold the loop: call again while it is readable.
-        """
-        found: list[Message] = []
-        overrun = False
-        for _ in range(EVENT_DATAGRAMS):
-            try:
-                data = self._socket.recv(RECEIVE_BYTES)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                overrun = True
-                continue
-            found.extend(messages(data))
-        return found, overrun
-
-
 _SEQUENCE = struct.Struct("=I")
 _FLAGS = struct.Struct("=H")
 
 
-def _open(receive_bytes: int) -> socket.socket:
+def open_socket(receive_bytes: int) -> socket.socket:
+    """A NETLINK_ROUTE socket with a large receive buffer, as far as permitted."""
     opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
     try:
         opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, receive_bytes)

@@ -29,6 +29,12 @@ class Changes(msgspec.Struct):
     overrun: bool = False
 
 
+class Prepared(msgspec.Struct):
+    """Steps that are ready to be carried out; a kernel keeps with them what it needs for that."""
+
+    steps: Sequence[Step]
+
+
 class QuietCounter(Protocol):
     """Counts unicast packets that still arrive for addresses that left a member."""
 
@@ -51,8 +57,11 @@ class Kernel(Protocol):
     async def snapshot(self, links: dict[str, Link]) -> Snapshot:
         """Read addresses and routes of these links; yields to the loop while it reads."""
 
-    async def apply(self, steps: Sequence[Step]) -> list[Failure]:
-        """Carry out steps in order (announcements excluded) and return those refused."""
+    def prepare(self, steps: Sequence[Step]) -> Prepared:
+        """Make steps (announcements excluded) ready, maybe while others are carried out."""
+
+    async def apply(self, prepared: Prepared) -> list[Failure]:
+        """Carry out steps in order and return those refused."""
 
     def announce(self, key: str, member: str) -> None:
         """Send one announcement from a member; raises OSError when it cannot."""
