@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 MANY = 2000
 
 #: Seconds after which a thread that computes gives way to the loop.
-SWITCH_SECONDS = 0.00005
+SWITCH_SECONDS = 0.0001
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -265,7 +265,7 @@ class Daemon:
     async def reload(self, actor: str) -> int:
         """Read the configuration again, all or nothing; raises ConfigError."""
         try:
-            config = load(Path(self._config.path))
+            config = await asyncio.to_thread(load, Path(self._config.path))
             check(config)
         except ConfigError as error:
             self._reload_ok, self._reload_error = False, str(error)

@@ -50,7 +50,7 @@ REQUEST_BUFFER_BYTES = 4 << 20
 #: Messages of one sendmsg; all their refusals together must fit into the receive buffer. Fewer when
 #: they are slow: where kernels are not preempted, the loop may have to wait for the end of one.
 CHUNK_MESSAGES = 256
-CHUNK_SECONDS = 0.002
+CHUNK_SECONDS = 0.001
 
 #: A batch that should take no longer is sent by the loop itself, a longer one by a thread: the
 #: kernel's RTNL lock is one for the whole machine, and what it waits for the loop must not.
