@@ -7,9 +7,12 @@ Where `CI` is set in the environment, nothing may quietly be left out: a test ma
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Generator
 
 import pytest
+
+from ipmp.group import TABLE
 
 MUST_RUN_IN_CI = ("netns", "prometheus")
 
@@ -36,6 +39,22 @@ def pytest_make_collect_report(
         report.outcome = "failed"
         report.longrepr = f"skipped where it must run: {_reason(report)}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which rows of the state table were visited; only when tests of the table ran."""
+    passed = terminalreporter.stats.get("passed", ())
+    rows = [row for test in passed for name, row in test.user_properties if name == "state row"]
+    if not rows:
+        return
+    visits = Counter(rows)
+    missed = [f"{s} x {e}" for s, e in TABLE if f"{s} x {e}" not in visits]
+    terminalreporter.section("state table")
+    terminalreporter.write_line(
+        f"{len(TABLE)} rows, {len(TABLE) - len(missed)} visited by {len(rows)} tests"
+    )
+    for row in missed:
+        terminalreporter.write_line(f"not visited: {row}", red=True)
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     DRAINED = "drained"
     CONFIG = "config"
     SYSCTL = "sysctl"
+    MISMATCH = "mismatch"
     DAEMON = "daemon"
 
 
@@ -46,6 +47,13 @@ class Reason(StrEnum):
     LINK_UP = "link-up"
     LINK_DOWN = "link-down"
     ADMIN_DOWN = "admin-down"
+    PROBES_LOST = "probes-lost"
+    TARGETS_DEAD = "targets-dead"
+    NO_TARGETS = "no-targets"
+    PROVING = "proving"
+    UP_DELAY = "up-delay"
+    FLAPPING = "flapping"
+    REPAIRED = "repaired"
     ABSENT = "absent"
     PRESENT = "present"
     OPERATOR = "operator"
@@ -67,6 +75,11 @@ class Reason(StrEnum):
     UNKNOWN_INTERFACE = "unknown-interface"
     NOT_IN_GROUP = "not-in-group"
     DUPLICATE_HWADDR = "duplicate-hwaddr"
+    UNIQUE_HWADDR = "unique-hwaddr"
+    MOVE_LIMIT = "move-limit"
+    RENAMED = "renamed"
+    MTU = "mtu"
+    LINK_TYPE = "link-type"
     HELD = "held"
     BUSY = "busy"
     INVALID = "invalid"
@@ -123,6 +136,37 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     ),
     (Kind.INTERFACE_STATE, Reason.ABSENT): "{interface} does not exist on this host",
     (Kind.INTERFACE_STATE, Reason.PRESENT): "{interface} has appeared",
+    (Kind.INTERFACE_STATE, Reason.PROBES_LOST): (
+        "IP interface failure detected on {interface} of group {group}: five probes in a row were "
+        "lost, and other members still hear the targets"
+    ),
+    (Kind.INTERFACE_STATE, Reason.TARGETS_DEAD): (
+        "{interface} of group {group} hears no probe target any more, nor does any other member: "
+        "the targets are dead, nothing is moved"
+    ),
+    (Kind.INTERFACE_STATE, Reason.NO_TARGETS): (
+        "{interface} of group {group} has nobody to probe; its link alone is watched"
+    ),
+    (Kind.INTERFACE_STATE, Reason.PROVING): (
+        "The link is up on {interface}; it is used again after ten answered probes in a row"
+    ),
+    (Kind.INTERFACE_STATE, Reason.UP_DELAY): (
+        "The link has come up on {interface}; it is used again when it has stayed up for a while"
+    ),
+    (Kind.INTERFACE_STATE, Reason.FLAPPING): (
+        "The link has come up on {interface} more than 2 times in the last minute; "
+        "disabling repair until it stabilizes"
+    ),
+    (Kind.INTERFACE_STATE, Reason.REPAIRED): (
+        "IP interface repair detected on {interface} of group {group}"
+    ),
+    (Kind.INTERFACE_STATE, Reason.DUPLICATE_HWADDR): (
+        "IP interface {interface} has a hardware address which is not unique in group {group}; "
+        "offlining"
+    ),
+    (Kind.INTERFACE_STATE, Reason.UNIQUE_HWADDR): (
+        "IP interface {interface} now has a unique hardware address in group {group}; onlining"
+    ),
     (Kind.INTERFACE_STATE, None): (
         "IP interface {interface} of group {group} is now {state} ({reason})"
     ),
@@ -168,12 +212,19 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.REFUSED, Reason.NOT_IN_GROUP): (
         "{interface}: not a physical interface or not in an IPMP group"
     ),
+    (Kind.REFUSED, Reason.DUPLICATE_HWADDR): (
+        "{interface} has the hardware address of {name}, which is in use"
+    ),
     (Kind.REFUSED, Reason.HELD): (
         "{interface} is held by {name} {why}; lift it with `ipmp release {interface}`"
     ),
     (Kind.REFUSED, Reason.DYNAMIC_ADDRESS): (
         "{address} on {interface} is leased or autoconfigured (it has a lifetime) and stays there: "
         "whoever renews it would put it back; configure it statically to let it move"
+    ),
+    (Kind.REFUSED, Reason.MOVE_LIMIT): (
+        "{address} stays on {interface}: it has moved {count} times in 180 s, and network fabrics "
+        "freeze an address that moves once more; it goes home in {seconds} s"
     ),
     (Kind.REFUSED, Reason.KERNEL_REFUSED): "the kernel refused to {value}: {why}",
     (Kind.REFUSED, None): "refused for {interface}{address}: {reason} {why}",
@@ -193,6 +244,19 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.SYSCTL, Reason.CORRECTED): "{name} on {interface} was {previous}, is now {value}",
     (Kind.SYSCTL, Reason.RESTORED): "{name} on {interface} was put back to {value}",
     (Kind.SYSCTL, None): "{name} on {interface} is {previous} and must be {value}: {why}",
+    (Kind.MISMATCH, Reason.RENAMED): (
+        "{interface} of group {group} is now called {value}; it is a member until the next start, "
+        "so give it its name back or change the configuration"
+    ),
+    (Kind.MISMATCH, Reason.MTU): (
+        "the MTU of {interface} is {value}: large packets may be lost when addresses of group "
+        "{group} move; give all members one MTU"
+    ),
+    (Kind.MISMATCH, Reason.LINK_TYPE): (
+        "the link type of {interface} (ARPHRD) is {value}: members of group {group} must be on one "
+        "IP link"
+    ),
+    (Kind.MISMATCH, None): "{interface}: {reason} {value}",
     (Kind.DAEMON, Reason.NETLINK_OVERRUN): (
         "the kernel dropped netlink events ({count} so far); state was read anew"
     ),

@@ -33,6 +33,7 @@ class Intent(msgspec.Struct):
     offline: dict[str, OfflineIntent] = {}
     holds: dict[str, HoldIntent] = {}
     inactive: list[str] = []  # members kept back by FAILBACK=no or as spares
+    failed: list[str] = []  # members that had lost their probes
     sysctls: list[SavedSysctl] = []
     paused: HoldIntent | None = None
     clean: bool = True  # False while a daemon runs: a restart then announces everything anew

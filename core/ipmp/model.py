@@ -60,6 +60,8 @@ class MoveReason(StrEnum):
     """Why a failover or failback was carried out; every one is pre-created in the metrics."""
 
     LINK = "link"  # carrier lost or returned
+    PROBE = "probe"  # probes were lost, or are answered again
+    DUPLICATE = "duplicate"  # another member has the same hardware address
     ABSENT = "absent"  # the interface vanished or appeared
     OFFLINE = "offline"  # an operator or the remediator took it offline, or brought it online
     RECONCILE = "reconcile"  # the kernel disagreed with what should be

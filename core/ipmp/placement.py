@@ -3,7 +3,8 @@
 Rules for an address, first match wins (ipmp-semantics 1.3, 5.1):
 
   1. no member is active            -> it stays where it is (a group failure moves nothing)
-  2. its home is active, and either failback is on or nothing better holds it now -> home
+  2. its home is active, and either failback is on or nothing better holds it now -> home; but an
+     address that has moved too often lately (`restless`) stays where it works
   3. an active member holds it      -> it stays there; but without a home, and with failback, it is
                                        levelled: it moves when that member has two more addresses
                                        than the emptiest one
@@ -17,7 +18,7 @@ would be refused by the kernel or break ARP (linux-peers 1.7).
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -44,7 +45,10 @@ class RoutePlacement(msgspec.Struct, frozen=True, gc=False):
 
 
 def place_addresses(
-    group: Group, addresses: Sequence[DataAddress], snapshot: Snapshot
+    group: Group,
+    addresses: Sequence[DataAddress],
+    snapshot: Snapshot,
+    restless: Container[str] = (),
 ) -> Iterator[Placement]:
     """Yield the placement of each address, in order. Lazy, so that a caller may pause."""
     active = [m.name for m in group.members if m.active]
@@ -56,7 +60,7 @@ def place_addresses(
             load[holder] += 1
     for address in addresses:
         holder = next((name for name in active if address.key in held[name]), None)
-        target, reason = _choose(group, address, holder, load)
+        target, reason = _choose(group, address, holder, load, address.key in restless)
         if target is not None and target != holder:
             load[target] += 1
             if holder is not None:
@@ -65,11 +69,17 @@ def place_addresses(
 
 
 def _choose(
-    group: Group, address: DataAddress, holder: str | None, load: Mapping[str, int]
+    group: Group,
+    address: DataAddress,
+    holder: str | None,
+    load: Mapping[str, int],
+    restless: bool,
 ) -> tuple[str | None, Reason]:
     if not load:
         return None, Reason.NO_USABLE_MEMBER
     if address.home in load and (group.failback or holder is None):
+        if restless and holder not in (None, address.home):
+            return holder, Reason.MOVE_LIMIT
         return address.home, Reason.FAILBACK
     emptiest = min(load, key=load.__getitem__)
     if holder is None:

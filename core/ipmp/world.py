@@ -38,6 +38,13 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     carrier: bool | None  # None when the driver does not report it
     hwaddr: str
     mtu: int
+    type: int = 1  # ARPHRD_*: 1 is Ethernet
+    renamed: str = ""  # its present name, when that is not the configured one any more
+
+    @property
+    def device(self) -> str:
+        """The name by which the kernel knows it."""
+        return self.renamed or self.name
 
 
 class Address(msgspec.Struct, frozen=True, gc=False):

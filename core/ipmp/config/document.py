@@ -29,6 +29,7 @@ SETTING_KEYS = (
     "adopt",
     "failback",
     "failure_detection_time",
+    "up_delay",
     "min_usable",
     "outbound",
     "announce",
@@ -98,6 +99,7 @@ def _settings(table: Table, base: GroupConfig) -> GroupConfig:
         failure_detection_time=table.take(
             "failure_detection_time", values.detection_time, base.failure_detection_time
         ),
+        up_delay=table.take("up_delay", values.up_delay, base.up_delay),
         min_usable=table.take("min_usable", values.integer(1), base.min_usable),
         outbound=table.take("outbound", outbound, base.outbound),
         announce=_announce(table.table("announce"), base.announce),

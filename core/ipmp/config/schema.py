@@ -55,6 +55,7 @@ class GroupConfig(msgspec.Struct, frozen=True):
     adopt: bool = True  # static global addresses found on a member are data addresses, too
     failback: bool = True
     failure_detection_time: float = 10.0  # seconds
+    up_delay: float = 2.0  # seconds that a link stays up before a failed member is used again
     min_usable: int = 1  # taking a member offline never leaves fewer usable ones
     outbound: Outbound = "single"
     announce: Announce = Announce()

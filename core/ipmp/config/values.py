@@ -19,6 +19,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 SHOWN_LENGTH = 60  # characters of a value that a message quotes
 IFNAMSIZ = 16  # include/uapi/linux/if.h, with the final NUL
 MIN_DETECTION = 0.1  # seconds; Solaris' MIN_FAILURE_DETECTION_TIME
+MAX_UP_DELAY = 600.0
 REFRESH_RANGE = (30.0, 3600.0)  # seconds
 
 _GROUP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
@@ -122,6 +123,15 @@ def detection_time(value: object) -> float:
     seconds = _duration(value, allowed)
     if seconds < MIN_DETECTION:
         raise BadValue(f"{shown(value)} is too short; allowed: {allowed}")
+    return seconds
+
+
+def up_delay(value: object) -> float:
+    """Accept a duration of up to 10 minutes; seconds."""
+    allowed = '"0s" to "600s", with the unit ms, s, m or h'
+    seconds = _duration(value, allowed)
+    if seconds > MAX_UP_DELAY:
+        raise BadValue(f"{shown(value)} is too long; allowed: {allowed}")
     return seconds
 
 

@@ -182,9 +182,11 @@ class Daemon:
     def passed(self) -> None:
         """A pass is over: the status is stale, and spares may have changed."""
         self._status = None
-        inactive = [m.name for r in self.runners.values() for m in r.group.members if m.inactive]
-        if inactive != self.intent.inactive:
-            self.intent.inactive = inactive
+        members = [m for runner in self.runners.values() for m in runner.members.group.members]
+        inactive = [m.name for m in members if m.inactive]
+        failed = [m.name for m in members if m.lost_probes]
+        if (inactive, failed) != (self.intent.inactive, self.intent.failed):
+            self.intent.inactive, self.intent.failed = inactive, failed
             self.save_intent()
 
     # Desk of the operations -----------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ipmp.config import Config, GroupConfig
 from ipmp.daemon.context import Context
+from ipmp.daemon.members import Members
 from ipmp.daemon.runner import Runner
 from ipmp.daemon.sysctls import SysctlKeeper
 from ipmp.decision import Decision, Kind, Reason
@@ -82,7 +83,9 @@ class Groups:
     def _add(self, config: GroupConfig, clean: bool) -> None:
         self._sysctls.keep(config)
         homes = self._homes.get(config.name, Homes())
-        runner = Runner(self._house, config, homes, self._house.intent.inactive, clean)
+        intent = self._house.intent
+        members = Members(self._house, config, intent.inactive, intent.failed)
+        runner = Runner(self._house, config, homes, members, clean)
         self.runners[config.name] = runner
         task = asyncio.create_task(runner.run(), name=f"group {config.name}")
         task.add_done_callback(self._ended)

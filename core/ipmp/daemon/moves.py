@@ -22,11 +22,24 @@ BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 #: What befell the member that addresses leave, and what they return home after.
 LEFT = {
     MoveReason.LINK: Reason.LINK_DOWN,
+    MoveReason.PROBE: Reason.PROBES_LOST,
+    MoveReason.DUPLICATE: Reason.DUPLICATE_HWADDR,
     MoveReason.ABSENT: Reason.ABSENT,
     MoveReason.OFFLINE: Reason.OPERATOR,
     MoveReason.RECONCILE: Reason.MISPLACED,
 }
-RETURNED = LEFT | {MoveReason.LINK: Reason.LINK_UP, MoveReason.ABSENT: Reason.PRESENT}
+RETURNED = LEFT | {
+    MoveReason.LINK: Reason.LINK_UP,
+    MoveReason.PROBE: Reason.REPAIRED,
+    MoveReason.DUPLICATE: Reason.UNIQUE_HWADDR,
+    MoveReason.ABSENT: Reason.PRESENT,
+}
+
+
+#: EVPN fabrics freeze an address that moves five times in 180 s (RFC 7432 section 15.1): so many
+#: moves are free, then an address that works where it is waits before it goes home by itself.
+MOVE_LIMIT = 4
+MOVE_WINDOW = 180.0
 
 
 class Place(msgspec.Struct):
@@ -35,6 +48,7 @@ class Place(msgspec.Struct):
     member: str
     moves: int = 0
     last_move: float = 0.0
+    times: tuple[float, ...] = ()  # monotonic: of the last MOVE_LIMIT moves
     decision: Decision | None = None
 
 
@@ -78,6 +92,13 @@ class Books:
         place = self.places.get(key)
         return place is not None and place.member == member
 
+    def calm_at(self, key: str) -> float:
+        """When the address may move again without need; a time that has passed: it may now."""
+        place = self.places.get(key)
+        if place is None or len(place.times) < MOVE_LIMIT:
+            return 0.0
+        return place.times[0] + MOVE_WINDOW
+
     def added(
         self, address: DataAddress, target: str, reason: MoveReason, began: float, wall: float
     ) -> Decision | None:
@@ -92,6 +113,7 @@ class Books:
             return self._decision(Kind.ADDRESS_RESTORED, Reason.FOREIGN_CHANGE, target, key)
         source, place.member = place.member, target
         place.moves += 1
+        place.times = (*place.times, began)[-MOVE_LIMIT:]
         place.last_move = wall
         home = address.home == target
         move = self._move((source, target, reason, home), began)

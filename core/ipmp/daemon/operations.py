@@ -66,7 +66,7 @@ async def operate(
         "release": _release,
     }[operation]
     if operation in ("offline", "online"):
-        for decision in runner.observe():
+        for decision in runner.members.observe():
             desk.journal_emit(decision)
     result = handler(_Call(desk, runner, interface, request, actor))
     if request.dry_run or operation in ("hold", "release"):
@@ -89,7 +89,7 @@ class _Call:
         self.automatic = actor.startswith(AUTOMATION)
 
     def refuse(self, reason: Reason, **detail: str) -> Refusal:
-        group = self.runner.group.name
+        group = self.runner.members.group.name
         facts: dict[str, str | int | float] = {**detail}
         decision = Decision(
             Kind.REFUSED, reason, group, interface=self.interface, actor=self.actor, detail=facts
@@ -106,7 +106,7 @@ class _Call:
         decision = Decision(
             kind,
             Reason.REMEDIATION if self.automatic else Reason.OPERATOR,
-            self.runner.group.name,
+            self.runner.members.group.name,
             interface=self.interface,
             actor=self.actor,
             detail={"why": why},
@@ -129,7 +129,7 @@ def _offline(call: _Call) -> OperationResult:
     if name in desk.intent.offline:
         raise call.refuse(Reason.ALREADY_OFFLINE)
     _respect_hold(call)
-    refused = refusal(call.runner.group, name)
+    refused = refusal(call.runner.members.group, name)
     if refused is not None:
         raise call.refused(refused)
     held = call.runner.snapshot.addresses.get(name, {})
@@ -146,9 +146,11 @@ def _offline(call: _Call) -> OperationResult:
 
 def _online(call: _Call) -> OperationResult:
     desk, name = call.desk, call.interface
-    intent = desk.intent.offline.get(name)
-    if intent is None:
+    intent, twin = desk.intent.offline.get(name), call.runner.members.twin(name)
+    if intent is None and twin is None:
         raise call.refuse(Reason.NOT_OFFLINE)
+    if intent is None or twin is not None:
+        raise call.refuse(Reason.DUPLICATE_HWADDR, name=str(twin))
     _respect_hold(call)
     if call.automatic and not intent.actor.startswith(AUTOMATION):
         raise call.refuse(Reason.HELD, name=intent.actor, why="who took it offline")
@@ -204,5 +206,5 @@ async def _settled(runner: Runner, result: OperationResult) -> OperationResult:
         quiet = runner.drains.verdict(result.interface) is not Verdict.STILL_RECEIVING
         left = any(k in runner.snapshot.addresses.get(result.interface, {}) for k in result.moved)
         return replace(result, verified=quiet and not left)
-    state = runner.group.member(result.interface).state
+    state = runner.members.group.member(result.interface).state
     return replace(result, verified=state in (InterfaceState.OK, InterfaceState.UNKNOWN))

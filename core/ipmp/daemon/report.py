@@ -18,23 +18,15 @@ from ipmp.model import (
     LinkState,
     OfflineIntent,
 )
-from ipmp.world import AF_INET, AF_INET6, DataAddress, Snapshot, is_ipv4
+from ipmp.world import AF_INET, AF_INET6, DataAddress, Link, Snapshot, is_ipv4
 
 if TYPE_CHECKING:
     from ipmp.daemon.runner import Runner
 
-_LINKS = {
-    Event.LINK_UP: LinkState.UP,
-    Event.LINK_UNKNOWN: LinkState.UNKNOWN,
-    Event.LINK_DOWN: LinkState.DOWN,
-    Event.ADMIN_DOWN: LinkState.DOWN,
-    Event.ABSENT: LinkState.DOWN,
-}
-
 
 def group_status(runner: Runner) -> GroupStatus:
     """One group's part of the status."""
-    group, books = runner.group, runner.books
+    group, books = runner.members.group, runner.books
     return GroupStatus(
         name=group.name,
         state=group.state,
@@ -53,14 +45,14 @@ def group_status(runner: Runner) -> GroupStatus:
 def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStatus]:
     """The members of one group, in configured order."""
     nominated = {family: _egress(runner, family) for family in (AF_INET, AF_INET6)}
-    for member in runner.group.members:
-        link = runner.snapshot.links.get(member.name)
+    for member in runner.members.group.members:
+        link = runner.members.links.get(member.name)
         offline = intent.offline.get(member.name)
         yield InterfaceStatus(
             name=member.name,
-            group=runner.group.name,
+            group=runner.config.name,
             state=member.state,
-            link=_link(runner, member),
+            link=_link(link),
             active=member.active,
             standby=member.standby,
             inactive=member.inactive,
@@ -75,7 +67,7 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
             since=member.since,
             offline=offline,
             hold=intent.holds.get(member.name),
-            transitions=dict(runner.transitions[member.name]),
+            transitions=dict(runner.members.transitions[member.name]),
         )
 
 
@@ -103,11 +95,7 @@ def _address_status(address: DataAddress, place: Place | None, holders: list[str
     )
 
 
-def _link(runner: Runner, member: Member) -> LinkState:
-    """The link of an offline member is looked at, too."""
-    if member.event is not Event.OFFLINE:
-        return _LINKS[member.event]
-    link = runner.snapshot.links.get(member.name)
+def _link(link: Link | None) -> LinkState:
     if link is None or not link.up:
         return LinkState.DOWN
     if link.carrier is None:
@@ -117,7 +105,7 @@ def _link(runner: Runner, member: Member) -> LinkState:
 
 def _egress(runner: Runner, family: int) -> str | None:
     """The member through which the group's routes of a family leave, else its first address's."""
-    active = [m.name for m in runner.group.members if m.active]
+    active = [m.name for m in runner.members.group.members if m.active]
     for name in active:
         if any(r.key.family == family for r in runner.snapshot.routes.get(name, ())):
             return name
@@ -128,18 +116,25 @@ def _egress(runner: Runner, family: int) -> str | None:
     return None
 
 
+_REASONS = {
+    Event.LINK_DOWN: "its link is down",
+    Event.ADMIN_DOWN: "it is administratively down",
+    Event.ABSENT: "it does not exist on this host",
+    Event.PROBES_LOST: "its probes are not answered, while other members still hear the targets",
+    Event.GROUP_LOST: "no member hears a probe target any more",
+    Event.PROVING: "its link is up; it waits for ten answered probes in a row",
+    Event.DELAYED: "its link is up, but not for long enough yet",
+    Event.FLAPPING: "its link came up more than twice in a minute; it waits until that ends",
+    Event.DUPLICATE: "another member of its group has the same hardware address",
+    Event.NO_TARGETS: "its link is up, and nobody has ever answered its probes",
+    Event.LINK_UNKNOWN: "its driver does not report a link state; it is taken to work",
+}
+
+
 def _interface_reason(member: Member, offline: OfflineIntent | None) -> str:
     if offline is not None:
         why = f": {offline.reason}" if offline.reason else ""
         return f"taken offline by {offline.actor}{why}"
-    if member.event is Event.LINK_DOWN:
-        return "its link is down"
-    if member.event is Event.ADMIN_DOWN:
-        return "it is administratively down"
-    if member.event is Event.ABSENT:
-        return "it does not exist on this host"
     if member.inactive:
         return "it works and is kept as a spare"
-    if member.state is InterfaceState.UNKNOWN:
-        return "its driver does not report a link state; it is taken to work"
-    return "its link is up"
+    return _REASONS.get(member.event, "its link is up")

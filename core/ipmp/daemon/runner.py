@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import structlog
-from msgspec.structs import replace
 
 from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
@@ -21,15 +20,16 @@ from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
 from ipmp.daemon.drain import POLL_SECONDS, Drains
 from ipmp.daemon.executor import Executor, Work
+from ipmp.daemon.limit import MoveLimit
+from ipmp.daemon.members import Members
 from ipmp.daemon.moves import Books
 from ipmp.daemon.report import address_statuses
 from ipmp.decision import Decision, Kind, Reason
-from ipmp.group import BROKEN, Event, Group, Member, observe, step
 from ipmp.homes import Homes, dynamic_addresses, forget_missing, remember, without
 from ipmp.kernel.protocol import Changes
 from ipmp.model import AddressStatus, MoveReason
 from ipmp.placement import Placement, RoutePlacement, place_addresses, place_routes
-from ipmp.world import DataAddress, Link, RouteKey, Snapshot
+from ipmp.world import DataAddress, RouteKey, Snapshot
 
 RECONCILE_SECONDS = 10.0  # a full reading, also when nothing was heard
 FOREIGN_SECONDS = 0.1  # at least between two passes that others' changes cause
@@ -47,25 +47,23 @@ class Runner:
         context: Context,
         config: GroupConfig,
         homes: Homes,
-        inactive: Iterable[str] = (),
+        members: Members,
         clean: bool = True,
     ) -> None:
         self.context = context
         self.config = config
         self.homes = homes
-        self.group = initial_group(config, frozenset(inactive))
+        self.members = members
         self.snapshot = Snapshot({}, {}, {})
         self.announcer = Announcer()
         self.books = Books(config.name)
+        self.limit = MoveLimit(self.books, members)
         self.drains = Drains(context.kernel.count_unicast)
         self.executor = Executor(context, config, self.announcer, self.books)
-        self.transitions: dict[str, dict[str, int]] = {m.name: {} for m in self.group.members}
         self.addresses: tuple[AddressStatus, ...] = ()
         self.reconciles = 0
         self._clean = clean  # the last daemon stopped cleanly: the link knows everything
         self._first = True
-        self._causes: dict[str, MoveReason] = {}
-        self._links: dict[str, Link] = {}
         self._removed: set[RouteKey] = set()
         self._warned: set[str] = set()
         self._wake = asyncio.Event()
@@ -89,7 +87,7 @@ class Runner:
 
     def changed(self, changes: Changes) -> None:
         """Others changed something; members' links are urgent, the rest is drift to put right."""
-        members = {m.name for m in self.group.members}
+        members = self.members.names
         if changes.links & members:
             self.wake()
         if changes.overrun or changes.routes or any(m in members for m, _ in changes.addresses):
@@ -98,7 +96,7 @@ class Runner:
 
     def poll_carrier(self) -> None:
         """Ask every member for its carrier, and wake when one has changed."""
-        if self.context.kernel.links(m.name for m in self.group.members) != self._links:
+        if self.members.differ():
             self.wake()
 
     async def settled(self) -> None:
@@ -116,13 +114,8 @@ class Runner:
 
     def configure(self, config: GroupConfig, gone: Iterable[DataAddress]) -> None:
         """Go on with another configuration; members that stay keep their state."""
-        known = {m.name: m for m in self.group.members}
-        fresh = initial_group(config, frozenset())
-        members = tuple(replace(known.get(m.name, m), standby=m.standby) for m in fresh.members)
         self.config = self.executor.config = config
-        self.group = replace(fresh, members=members, state=self.group.state, since=self.group.since)
-        for member in members:
-            self.transitions.setdefault(member.name, {})
+        self.members.configure(config)
         for address in gone:
             self.books.forget(address.key)
         self.homes = without(self.homes, gone, config.members)
@@ -158,6 +151,8 @@ class Runner:
     def _due(self) -> bool:
         """Whether the kernel must be read now."""
         now = self.context.monotonic()
+        if any(d is not None and now >= d for d in (self.members.due, self.limit.due)):
+            return True
         if now >= self._next_reconcile:
             self.reconciles += 1
             return True
@@ -196,6 +191,7 @@ class Runner:
         if self._again or self._wake.is_set():
             return 0.0
         due = [self._next_reconcile, *self.executor.retries()]
+        due += (d for d in (self.members.due, self.limit.due) if d is not None)
         deadline = self.announcer.deadline(now)
         if deadline is not None:
             due.append(deadline)
@@ -208,44 +204,33 @@ class Runner:
     async def converge(self) -> bool:
         """One pass; True when it changed the kernel and should be followed by another."""
         self._next_reconcile = self.context.monotonic() + RECONCILE_SECONDS
-        decisions = self.observe()
-        self.snapshot = await self.context.kernel.snapshot(self._links)
+        decisions = self.members.observe()
+        self._announce_anew()
+        self.snapshot = await self.context.kernel.snapshot(self.members.links)
         decisions += await self._learn()
         size = len(self.homes.addresses)
         placements, routes = await aside(size, self._place)
+        decisions += self.limit.held_back(placements, self.context.monotonic())
         self.drains.update(await aside(size, self._leaving, placements))
-        work = Work(placements, routes, self.snapshot, self.drains.judged, self._dead())
+        work = Work(placements, routes, self.snapshot, self.drains.judged, self.members.dead)
         acted = await self.executor.carry_out(work, self._reason, lambda: self._urgent, decisions)
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
         await self._publish(decisions)
         return acted
+
+    def _announce_anew(self) -> None:
+        """The link must learn the new hardware address of a member."""
+        for member in self.members.rewired:
+            for key, place in self.books.places.items():
+                if place.member == member:
+                    self.announcer.withdraw(key, member)
+        self.members.rewired.clear()
 
     async def _publish(self, decisions: list[Decision]) -> None:
         for start in range(0, len(decisions), PUBLISH):
             self.context.emit(decisions[start : start + PUBLISH])
             await asyncio.sleep(0)
         self.context.passed()
-
-    def observe(self) -> list[Decision]:
-        """Read the links and step the state machine."""
-        context = self.context
-        self._links = context.kernel.links(m.name for m in self.group.members)
-        events = {
-            m.name: observe(self._links.get(m.name), context.offline(m.name))
-            for m in self.group.members
-        }
-        before = self.group
-        self.group, decisions = step(before, events, context.wall())
-        for old, new in zip(before.members, self.group.members, strict=True):
-            if old.state is not new.state or not old.known:
-                states = self.transitions[new.name]
-                states[new.state] = states.get(new.state, 0) + 1
-            if new.event is not old.event and old.event is Event.ABSENT and old.known:
-                context.appeared(self.config)
-            cause = _CAUSES.get(new.event)
-            if cause is not None:
-                self._causes[new.name] = cause
-        return list(decisions)
 
     async def _learn(self) -> Iterable[Decision]:
         """Take note of what the snapshot shows for the first time."""
@@ -290,18 +275,21 @@ class Runner:
     def _lost_with_link(self, key: RouteKey) -> bool:
         """A route that vanished with its member was not removed on purpose."""
         homes = {r.home for r in self.homes.routes if r.route.key == key}
-        return any(home not in self._links or not self._links[home].up for home in homes)
+        links = self.members.links
+        return any(home not in links or not links[home].up for home in homes)
 
     def _place(self) -> tuple[list[Placement], list[RoutePlacement]]:
         addresses = sorted(self.homes.addresses.values(), key=lambda a: a.order)
-        placements = list(place_addresses(self.group, addresses, self.snapshot))
+        restless = self.limit.restless(addresses, self.context.monotonic())
+        placed = place_addresses(self.members.group, addresses, self.snapshot, restless)
+        placements = list(placed)
         targets = {p.address.key: p.target for p in placements if p.target is not None}
-        routes = list(place_routes(self.group, self.homes.routes, targets, self.snapshot))
+        routes = list(place_routes(self.members.group, self.homes.routes, targets, self.snapshot))
         return placements, routes
 
     def _leaving(self, placements: Iterable[Placement]) -> Mapping[str, dict[str, str]]:
         """Copies on members that still work, of addresses that their target has already."""
-        dead, held = self._dead(), self.snapshot.addresses
+        dead, held = self.members.dead, self.snapshot.addresses
         leaving: dict[str, dict[str, str]] = {}
         for placement in placements:
             key, target = placement.address.key, placement.target
@@ -312,40 +300,14 @@ class Runner:
                     leaving.setdefault(member, {})[key] = target
         return leaving
 
-    def _dead(self) -> frozenset[str]:
-        """Members that cannot receive: nothing is in flight to them."""
-        links = self._links
-        alive = {name for name, ln in links.items() if ln.up and ln.carrier is not False}
-        return frozenset(m.name for m in self.group.members if m.name not in alive)
-
     def _owns(self, key: str, member: str) -> bool:
         """Asked before every announcement: never speak for an address that has left."""
         place = self.books.places.get(key)
-        return place is not None and place.member == member and member not in self._dead()
+        return place is not None and place.member == member and member not in self.members.dead
 
     def _reason(self, key: str, target: str) -> MoveReason:
-        """What befell the member that an address leaves, or what its target has recovered from."""
         place = self.books.places.get(key)
-        for member in self.group.members:
-            if place is not None and member.name == place.member and not member.active:
-                return self._causes.get(member.name, MoveReason.RECONCILE)
-        return self._causes.get(target, MoveReason.RECONCILE)
-
-
-_CAUSES = {
-    Event.OFFLINE: MoveReason.OFFLINE,
-    **dict.fromkeys(BROKEN, MoveReason.LINK),
-    Event.ABSENT: MoveReason.ABSENT,
-}
-
-
-def initial_group(config: GroupConfig, inactive: frozenset[str]) -> Group:
-    """The state before the first look; `inactive` members were kept back by the last daemon."""
-    members = tuple(
-        Member(name, standby=name in config.standby, inactive=name in inactive)
-        for name in (*config.interfaces, *config.standby)
-    )
-    return Group(config.name, members, config.failback, config.min_usable)
+        return self.members.reason(place.member if place is not None else None, target)
 
 
 def _moved_before(snapshot: Snapshot, key: str) -> bool:

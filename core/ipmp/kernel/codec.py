@@ -39,7 +39,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 
-IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change
+IFINFOMSG = struct.Struct("=BxHiII")  # family, ARPHRD type, index, flags, change
 IFADDRMSG = struct.Struct("=BBBBI")  # family, prefixlen, flags, scope, index
 RTMSG = struct.Struct(
     "=BBBBBBBBI"
@@ -72,14 +72,22 @@ OTHER_OWNERS = frozenset({1, 2, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 42, 99
 
 def link_request(name: str) -> bytes:
     """RTM_GETLINK by name, without statistics; also flushes the linkwatch queue of that device."""
-    body = attribute(IFLA_IFNAME, name.encode() + b"\0")
-    body += attribute(IFLA_EXT_MASK, U32.pack(RTEXT_FILTER_SKIP_STATS))
-    return request(RTM_GETLINK, 0, IFINFOMSG.pack(0, 0, 0, 0, 0) + body)
+    return _link_request(0, attribute(IFLA_IFNAME, name.encode() + b"\0"))
+
+
+def link_request_by_index(ifindex: int) -> bytes:
+    """The same by interface index, for one that was renamed."""
+    return _link_request(ifindex, b"")
+
+
+def _link_request(ifindex: int, which: bytes) -> bytes:
+    what = attribute(IFLA_EXT_MASK, U32.pack(RTEXT_FILTER_SKIP_STATS))
+    return request(RTM_GETLINK, 0, IFINFOMSG.pack(0, 0, ifindex, 0, 0) + which + what)
 
 
 def parse_link(payload: bytes) -> Link:
     """The link in a RTM_NEWLINK or RTM_DELLINK payload."""
-    _, _, index, flags, _ = IFINFOMSG.unpack_from(payload)
+    _, hardware, index, flags, _ = IFINFOMSG.unpack_from(payload)
     name, hwaddr, mtu = "", "", 0
     carrier: bool | None = None
     for kind, value in attributes(payload, IFINFOMSG.size):
@@ -91,7 +99,7 @@ def parse_link(payload: bytes) -> Link:
             mtu = U32.unpack(value)[0]
         elif kind == IFLA_CARRIER:
             carrier = value[0] == 1
-    return Link(name, index, bool(flags & IFF_UP), carrier, hwaddr, mtu)
+    return Link(name, index, bool(flags & IFF_UP), carrier, hwaddr, mtu, hardware)
 
 
 # Addresses --------------------------------------------------------------------------------------

@@ -141,19 +141,36 @@ class LinuxKernel:
         """Read the links now; asking also flushes delayed carrier events (linux-peers 3.2)."""
         found: dict[str, Link] = {}
         for name in members:
-            try:
-                payload = self._poll.ask(codec.link_request(name))
-            except NetlinkError:
+            link = self._ask(name, codec.link_request(name)) or self._renamed(name)
+            if link is not None:
+                found[name] = link
+            else:
                 self._link_answers.pop(name, None)
                 self._links.pop(name, None)
-                continue
-            known = self._link_answers.get(name)
-            if known is None or known[0] != payload:
-                known = self._link_answers[name] = (payload, codec.parse_link(payload))
-            if known[1].name == name:
-                found[name] = known[1]
         self._links.update(found)
         return found
+
+    def _ask(self, name: str, question: bytes) -> Link | None:
+        """The answer as a link of this member; parsed only when it has changed."""
+        try:
+            payload = self._poll.ask(question)
+        except NetlinkError:
+            return None
+        known = self._link_answers.get(name)
+        if known is None or known[0] != payload:
+            link = codec.parse_link(payload)
+            if link.name != name:
+                link = msgspec.structs.replace(link, name=name, renamed=link.name)
+            known = self._link_answers[name] = (payload, link)
+        return known[1]
+
+    def _renamed(self, name: str) -> Link | None:
+        """A member whose name has gone may live on under another one, as the same device."""
+        before = self._links.get(name)
+        if before is None:
+            return None
+        link = self._ask(name, codec.link_request_by_index(before.ifindex))
+        return link if link is not None and link.hwaddr == before.hwaddr else None
 
     async def snapshot(self, links: dict[str, Link]) -> Snapshot:
         """Read addresses and routes of these links; yields to the loop while it reads."""
@@ -172,7 +189,7 @@ class LinuxKernel:
                     lambda m, name=name: codec.parse_route(m.payload, name),  # type: ignore[misc]
                 )
             self._routers.discard(name)
-            if _forwards(name):
+            if _forwards(link.device):
                 self._routers.add(name)
         return snapshot
 
@@ -278,7 +295,8 @@ class LinuxKernel:
 
     def count_unicast(self, member: str, keys: Iterable[str]) -> QuietMonitor:
         """Start to count what still arrives on a member for these addresses."""
-        return QuietMonitor(member, keys)
+        link = self._links.get(member)
+        return QuietMonitor(link.device if link is not None else member, keys)
 
 
 def _failures(prepared: _Encoded, refused: Iterable[Refused]) -> list[Failure]:

@@ -1,106 +1,28 @@
-"""The group state machine: (state, event) -> new state : action, as data.
+"""What follows from the events of a pass: new states, spares, refusals. Pure.
 
-Terms, as in in.mpathd (ipmp-semantics 2.8, 2.9):
-
-  functioning  its state is ok, or unknown while the driver reports no carrier
-  inactive     functioning, kept back by policy: a spare, or repaired with FAILBACK=no
-  active       functioning and not inactive: may carry data addresses and egress
-  usable       functioning; an inactive member counts, an offline one never does
-  normal       not configured as standby
-
-Each pass the daemon observes every member and feeds at most one event a member into `step`. What
-the actions mean:
-
-  keep      nothing follows
-  lose      an active member stopped: activate exactly one inactive member, a standby one first
-  return    the member works again: FAILBACK and the number of active members say if it is active
-  online    an operator brought it back: active even with FAILBACK=no; a standby one is not
-            needed any more when enough normal ones are active
-
-Quirks of the original that are decided otherwise here (ipmp-semantics 2.14): Q1 every functioning
-member vouches for the group, also one without probe targets; Q4 and Q5 a restart keeps the
-state and activates nothing; Q15 what happens to the cable of an offline member activates
-nothing; Q16 a reload re-evaluates; Q17 the only member that works is never inactive.
+The table is `table`'s; quirks that are decided otherwise than in in.mpathd are listed there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 import msgspec
 
 from ipmp.decision import Decision, Kind, Reason
+from ipmp.group.table import (
+    FAILED,
+    OFFLINE,
+    OK,
+    REASONS,
+    TABLE,
+    UNKNOWN,
+    WORKING,
+    Action,
+    Event,
+    Row,
+)
 from ipmp.model import GroupState, InterfaceState
-from ipmp.world import Link
-
-OK, FAILED = InterfaceState.OK, InterfaceState.FAILED
-OFFLINE, UNKNOWN = InterfaceState.OFFLINE, InterfaceState.UNKNOWN
-
-
-class Event(StrEnum):
-    """What was observed of one member in this pass."""
-
-    LINK_UP = "link-up"
-    LINK_UNKNOWN = "link-unknown"
-    LINK_DOWN = "link-down"
-    ADMIN_DOWN = "admin-down"
-    ABSENT = "absent"
-    OFFLINE = "offline"
-
-
-class Action(StrEnum):
-    """What follows from a transition; see the module's docstring."""
-
-    KEEP = "keep"
-    LOSE = "lose"
-    RETURN = "return"
-    ONLINE = "online"
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One row of the state table."""
-
-    new: InterfaceState
-    action: Action
-
-
-WORKING = (Event.LINK_UP, Event.LINK_UNKNOWN)
-BROKEN = (Event.LINK_DOWN, Event.ADMIN_DOWN, Event.ABSENT)
-
-
-def _table() -> dict[tuple[InterfaceState, Event], Row]:
-    rows: dict[tuple[InterfaceState, Event], Row] = {}
-    for event in WORKING:
-        works = OK if event is Event.LINK_UP else UNKNOWN
-        rows[OK, event] = Row(works, Action.KEEP)
-        rows[UNKNOWN, event] = Row(works, Action.KEEP)
-        rows[FAILED, event] = Row(works, Action.RETURN)
-        rows[OFFLINE, event] = Row(works, Action.ONLINE)
-    for event in BROKEN:
-        rows[OK, event] = Row(FAILED, Action.LOSE)
-        rows[UNKNOWN, event] = Row(FAILED, Action.LOSE)
-        rows[FAILED, event] = Row(FAILED, Action.KEEP)
-        rows[OFFLINE, event] = Row(FAILED, Action.KEEP)
-    rows[OK, Event.OFFLINE] = Row(OFFLINE, Action.LOSE)
-    rows[UNKNOWN, Event.OFFLINE] = Row(OFFLINE, Action.LOSE)
-    rows[FAILED, Event.OFFLINE] = Row(OFFLINE, Action.KEEP)
-    rows[OFFLINE, Event.OFFLINE] = Row(OFFLINE, Action.KEEP)
-    return rows
-
-
-#: event x state -> new state : action. A member that is offline only sees Event.OFFLINE, so
-#: whatever its link does meanwhile is judged when it is brought online.
-TABLE = _table()
-
-REASONS = {
-    Event.LINK_UP: Reason.LINK_UP,
-    Event.LINK_UNKNOWN: Reason.LINK_UP,
-    Event.LINK_DOWN: Reason.LINK_DOWN,
-    Event.ADMIN_DOWN: Reason.ADMIN_DOWN,
-    Event.ABSENT: Reason.ABSENT,
-    Event.OFFLINE: Reason.OPERATOR,
-}
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -112,6 +34,7 @@ class Member(msgspec.Struct, frozen=True):
     inactive: bool = False
     known: bool = False  # it has been observed at least once
     event: Event = Event.ABSENT  # the last observation
+    cause: Event = Event.ABSENT  # the one with which it failed, while it is failed
     since: float = 0.0  # Unix time of the last state change
 
     @property
@@ -123,6 +46,16 @@ class Member(msgspec.Struct, frozen=True):
     def active(self) -> bool:
         """It can carry traffic and policy lets it."""
         return self.functioning and not self.inactive
+
+    @property
+    def lost_probes(self) -> bool:
+        """It has failed for its probes alone, and not with all others of the group."""
+        return self.state is FAILED and self.cause is Event.PROBES_LOST
+
+    def lost_before(self) -> Member:
+        """The member as a new daemon takes it over that had lost its probes."""
+        cause = Event.PROBES_LOST
+        return msgspec.structs.replace(self, state=FAILED, event=cause, cause=cause)
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -148,19 +81,6 @@ class Group(msgspec.Struct, frozen=True):
         return sum(member.functioning for member in self.members)
 
 
-def observe(link: Link | None, offline: bool) -> Event:
-    """What a link and the operator's intent amount to."""
-    if offline:
-        return Event.OFFLINE
-    if link is None:
-        return Event.ABSENT
-    if not link.up:
-        return Event.ADMIN_DOWN
-    if link.carrier is None:
-        return Event.LINK_UNKNOWN
-    return Event.LINK_UP if link.carrier else Event.LINK_DOWN
-
-
 def step(
     group: Group, events: Mapping[str, Event], now: float
 ) -> tuple[Group, tuple[Decision, ...]]:
@@ -181,6 +101,27 @@ def step(
         group = _join(group, name)
     group = _at_least_one_active(group, decisions)
     return _group_state(before, group, now, decisions)
+
+
+def adapt(group: Group, fresh: Group) -> Group:
+    """The group after a change of its configuration; members that stay keep their state.
+
+    Who is kept back is decided anew: with FAILBACK on, only spares are (Q16), and one that became a
+    standby member is a spare unless a normal one is missing.
+    """
+    known = {m.name: m for m in group.members}
+    members = []
+    for new in fresh.members:
+        old = known.get(new.name, new)
+        kept_back = old.inactive and (new.standby or not fresh.failback)
+        members.append(msgspec.structs.replace(old, standby=new.standby, inactive=kept_back))
+    adapted = msgspec.structs.replace(
+        fresh, members=tuple(members), state=group.state, since=group.since
+    )
+    for member in members:
+        if member.standby and member.known and not known[member.name].standby:
+            adapted = _join(adapted, member.name)
+    return adapted
 
 
 def refusal(group: Group, name: str) -> Decision | None:
@@ -216,6 +157,7 @@ def _transition(
         state=row.new,
         event=event,
         known=True,
+        cause=event if row.new is FAILED and member.state is not FAILED else member.cause,
         inactive=member.inactive and row.new in (OK, UNKNOWN),
         since=now if row.new is not member.state or not member.known else member.since,
     )
@@ -311,8 +253,12 @@ def _state_decision(group: Group, before: Member, after: Member, event: Event) -
     reason = REASONS[event]
     if event in WORKING and before.event is Event.ABSENT and before.known:
         reason = Reason.PRESENT
+    elif event in WORKING and before.event is Event.DUPLICATE:
+        reason = Reason.UNIQUE_HWADDR
     elif before.state is OFFLINE:
         reason = Reason.OPERATOR
+    elif event in WORKING and before.state is FAILED:
+        reason = Reason.REPAIRED
     return Decision(Kind.INTERFACE_STATE, reason, group.name, interface=after.name, detail=detail)
 
 
