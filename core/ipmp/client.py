@@ -20,6 +20,7 @@ from ipmp.model import (
     Event,
     OperationRequest,
     OperationResult,
+    ProbeReport,
     Problem,
     ProblemCode,
     Status,
@@ -111,13 +112,11 @@ class Client:
 
     def events(self, since: int | None = None) -> Iterator[Event]:
         """Yield the events after number `since`, then live ones, until the daemon stops."""
-        path, target = self._socket("status.sock"), "/v1/events" + _query(since=since)
-        with _Exchange(path, "GET", target, b"", STREAM_TIMEOUT) as http:
-            if http.status != 200:
-                raise _refusal(http.status, http.read())
-            for line in http.lines():
-                if line.strip():
-                    yield _decode(line, Event)
+        return self._stream("/v1/events" + _query(since=since), Event)
+
+    def probes(self) -> Iterator[ProbeReport]:
+        """Yield the probes that are answered or lost from now on, until the daemon stops."""
+        return self._stream("/v1/probes", ProbeReport)
 
     def explain(self, name: str) -> tuple[str, ...]:
         """Return the sentences that explain a group, an interface or an address."""
@@ -149,6 +148,15 @@ class Client:
 
     def _socket(self, name: str) -> str:
         return os.path.join(self.run_dir, name)
+
+    def _stream(self, target: str, kind: type[T]) -> Iterator[T]:
+        path = self._socket("status.sock")
+        with _Exchange(path, "GET", target, b"", STREAM_TIMEOUT) as http:
+            if http.status != 200:
+                raise _refusal(http.status, http.read())
+            for line in http.lines():
+                if line.strip():
+                    yield _decode(line, kind)
 
     def _get(self, target: str, timeout: float) -> bytes:
         return _request(self._socket("status.sock"), "GET", target, b"", timeout)

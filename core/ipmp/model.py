@@ -84,6 +84,45 @@ class HoldIntent(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float
 
 
+class ProbedTarget(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A host that a member probes; times in seconds, 0 while unknown."""
+
+    address: str
+    rtt_average: float = 0.0
+    rtt_deviation: float = 0.0
+
+
+class ProbeStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The probes of one member in one family; the counters never decrease."""
+
+    family: Family
+    mode: str  # where targets come from: config, routes, neighbour, multicast
+    test_address: str = ""  # source of the probes; empty where they need none
+    targets: tuple[ProbedTarget, ...] = ()  # active ones in firing order, the next one first
+    sent: int = 0
+    acked: int = 0
+    lost: int = 0
+    late: int = 0  # acked after they had been counted as lost
+    void: int = 0  # neither: the link went down, or the kernel refused to send
+    missed: int = 0  # slots that passed while the daemon did not run
+    rejected: dict[str, int] = {}  # replies that were not counted, by reason
+
+
+class ProbeReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of `GET /v1/probes`: a probe was answered, or is lost. Durations in seconds."""
+
+    time: float  # Unix time at which it was sent
+    interface: str
+    family: Family
+    probe: int  # its sequence number
+    target: str
+    lost: bool
+    net_rtt: float | None = None  # until the kernel had the reply
+    rtt: float | None = None  # until the daemon had it
+    average: float = 0.0  # smoothed RTT of this target on this interface; 0: not known
+    deviation: float = 0.0
+
+
 class InterfaceStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """One member of a group."""
 
@@ -107,6 +146,7 @@ class InterfaceStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float = 0.0  # last state change
     offline: OfflineIntent | None = None
     hold: HoldIntent | None = None
+    probes: tuple[ProbeStatus, ...] = ()  # one for each family that is probed
     transitions: dict[str, int] = {}  # state -> how often it was entered since the daemon started
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from ipmp.api import Server
-from ipmp.api.stream import EventStreams
+from ipmp.api.stream import Streams
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.history import History
 from ipmp.model import DaemonStatus, Event, OperationRequest, OperationResult, Status
@@ -132,7 +132,7 @@ async def running_api(directory: Path, **streams: float) -> AsyncIterator[Api]:
     await history.open(directory / "history.sqlite")
     controller = FakeController(history)
     run_dir = directory / "run"
-    server = Server(controller, run_dir, EventStreams(controller, **streams))
+    server = Server(controller, run_dir, Streams(controller, **streams))
     await server.start()
     api = Api(server, controller, run_dir)
     try:

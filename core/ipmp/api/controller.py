@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from ipmp.history import History
-from ipmp.model import Event, OperationRequest, OperationResult, Status
+from ipmp.model import Event, OperationRequest, OperationResult, ProbeReport, Status
 
 
 class Controller(Protocol):
@@ -26,6 +26,9 @@ class Controller(Protocol):
 
         What does not fit is lost, which a reader sees by the gap.
         """
+
+    def probes(self) -> AbstractContextManager[asyncio.Queue[ProbeReport]]:
+        """Open a bounded queue of all probes that are answered or lost from now on."""
 
     async def operate(
         self, operation: str, interface: str, request: OperationRequest, actor: str

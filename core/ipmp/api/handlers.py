@@ -14,7 +14,7 @@ from ipmp.api.controller import Controller
 from ipmp.api.once import Once
 from ipmp.api.problems import InvalidRequest, problem
 from ipmp.api.sockets import Actors
-from ipmp.api.stream import EventStreams
+from ipmp.api.stream import Streams
 from ipmp.decision import Decision, Kind, Reason, Refusal
 from ipmp.model import OperationRequest, ProblemCode, Status
 
@@ -46,7 +46,7 @@ class _EventsQuery(msgspec.Struct, forbid_unknown_fields=True):
 class Handlers:
     """One method for each request."""
 
-    def __init__(self, controller: Controller, streams: EventStreams, once: Once) -> None:
+    def __init__(self, controller: Controller, streams: Streams, once: Once) -> None:
         self._controller = controller
         self._streams = streams
         self._once = once
@@ -58,6 +58,7 @@ class Handlers:
         return [
             web.get("/v1/status", self.status, allow_head=False),
             web.get("/v1/events", self.events, allow_head=False),
+            web.get("/v1/probes", self.probes, allow_head=False),
             web.get("/v1/history", self.history, allow_head=False),
             web.get("/v1/explain/{object:.+}", self.explain, allow_head=False),
         ]
@@ -80,7 +81,11 @@ class Handlers:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """`GET /v1/events`."""
-        return await self._streams.follow(request, _query(request, _EventsQuery).since)
+        return await self._streams.events(request, _query(request, _EventsQuery).since)
+
+    async def probes(self, request: web.Request) -> web.StreamResponse:
+        """`GET /v1/probes`."""
+        return await self._streams.probes(request)
 
     async def history(self, request: web.Request) -> web.Response:
         """`GET /v1/history`."""

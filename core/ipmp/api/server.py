@@ -15,7 +15,7 @@ from ipmp.api.handlers import Handlers
 from ipmp.api.once import Once
 from ipmp.api.problems import Handler, problem, report_problems
 from ipmp.api.sockets import CONTROL, STATUS, Access, listen
-from ipmp.api.stream import EventStreams
+from ipmp.api.stream import Streams
 from ipmp.model import ProblemCode
 
 MAX_BODY = 64 * 1024
@@ -26,10 +26,10 @@ class Server:
     """Serves `status.sock` and `control.sock` in `run_dir`."""
 
     def __init__(
-        self, controller: Controller, run_dir: Path, streams: EventStreams | None = None
+        self, controller: Controller, run_dir: Path, streams: Streams | None = None
     ) -> None:
         self._run_dir = run_dir
-        self._streams = streams or EventStreams(controller)
+        self._streams = streams or Streams(controller)
         self._once = Once()
         handlers = Handlers(controller, self._streams, self._once)
         self._apps = (

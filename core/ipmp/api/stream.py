@@ -1,16 +1,18 @@
-"""`GET /v1/events`: a live stream, one JSON object a line."""
+"""`GET /v1/events` and `GET /v1/probes`: live streams, one JSON object a line."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
 from ipmp.api.controller import Controller
 from ipmp.decision import Decision, Kind, Reason, Refusal
-from ipmp.model import Event
+from ipmp.model import Event, ProbeReport
 
 KEEP_ALIVE_SECONDS = 15.0
 PATIENCE_SECONDS = 10.0  # how long a reader may take nothing before it is dropped
@@ -19,8 +21,10 @@ SIGN_OF_LIFE = b"\n"
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 
+T = TypeVar("T")
 
-class EventStreams:
+
+class Streams:
     """The streams that are open, all ended by `close`."""
 
     def __init__(
@@ -39,33 +43,40 @@ class EventStreams:
         """End every stream as soon as what is being written has gone out."""
         self._closing.set()
 
-    async def follow(self, request: web.Request, since: int | None) -> web.StreamResponse:
+    async def events(self, request: web.Request, since: int | None) -> web.StreamResponse:
         """Answer with the events after `since` (None: only new ones) until one side has enough."""
-        if self._open >= MAX_STREAMS:
-            why = f"({MAX_STREAMS} event streams are open already)"
-            raise Refusal(Decision(Kind.REFUSED, Reason.BUSY, detail={"why": why}))
-        self._open += 1
-        try:
-            return await self._follow(request, since)
-        finally:
-            self._open -= 1
+        with self._controller.subscribe() as queue:
+            backlog = self._backlog(since)
+            last = self._controller.history.last_id
+            return await self._send(request, self._event_lines(backlog, last, queue))
 
-    async def _follow(self, request: web.Request, since: int | None) -> web.StreamResponse:
+    async def probes(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the probes that are answered or lost from now on."""
+        with self._controller.probes() as queue:
+            return await self._send(request, self._probe_lines(queue))
+
+    async def _send(
+        self, request: web.Request, lines: AsyncGenerator[bytes, None]
+    ) -> web.StreamResponse:
+        if self._open >= MAX_STREAMS:
+            why = f"({MAX_STREAMS} streams are open already)"
+            raise Refusal(Decision(Kind.REFUSED, Reason.BUSY, detail={"why": why}))
         response = web.StreamResponse()
         response.content_type = "application/x-ndjson"
         response.charset = "utf-8"
         response.force_close()  # an ended stream is told by the end of the connection, too
-        with self._controller.subscribe() as queue:
-            backlog = self._backlog(since)
-            last = self._controller.history.last_id
+        self._open += 1
+        try:
             await response.prepare(request)
-            try:
-                async for lines in self._lines(backlog, last, queue):
+            async with aclosing(lines):
+                async for part in lines:
                     async with asyncio.timeout(self._patience):
-                        await response.write(lines)
-            except TimeoutError:
-                if request.transport is not None:
-                    request.transport.abort()
+                        await response.write(part)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self._open -= 1
         return response
 
     def _backlog(self, since: int | None) -> list[Event]:
@@ -75,9 +86,9 @@ class EventStreams:
             since = 0  # a number from another life of the history: start with the oldest
         return self._controller.events_after(since)
 
-    async def _lines(
+    async def _event_lines(
         self, backlog: list[Event], last: int, queue: asyncio.Queue[Event]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yield what to write, until closed or until the reader has missed an event.
 
         The first lines come at once, for the headers go out with them; `last` is the number of the
@@ -91,18 +102,24 @@ class EventStreams:
             last += len(events)
             yield _encode_lines(events) or SIGN_OF_LIFE
 
-    async def _next(self, queue: asyncio.Queue[Event]) -> list[Event]:
-        """Wait for events and return all there are; none when it is time for a sign of life."""
+    async def _probe_lines(self, queue: asyncio.Queue[ProbeReport]) -> AsyncGenerator[bytes, None]:
+        """Yield what to write; a reader that is too slow misses some, which harms nobody."""
+        yield SIGN_OF_LIFE
+        while not self._closing.is_set():
+            yield _encode_lines(await self._next(queue)) or SIGN_OF_LIFE
+
+    async def _next(self, queue: asyncio.Queue[T]) -> list[T]:
+        """Wait for something and return all there is; nothing when a sign of life is due."""
         arrived = asyncio.create_task(queue.get())
         closing = asyncio.create_task(self._closing.wait())
         try:
             await asyncio.wait(
                 (arrived, closing), timeout=self._keep_alive, return_when=asyncio.FIRST_COMPLETED
             )
-            events = [arrived.result()] if arrived.done() else []
+            found = [arrived.result()] if arrived.done() else []
         finally:
             arrived.cancel()
             closing.cancel()
         while not queue.empty():
-            events.append(queue.get_nowait())
-        return events
+            found.append(queue.get_nowait())
+        return found

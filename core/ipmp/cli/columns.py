@@ -11,7 +11,7 @@ import socket
 from typing import NamedTuple
 
 from ipmp.cli.table import Column
-from ipmp.model import AddressStatus, GroupStatus, InterfaceStatus, Status
+from ipmp.model import AddressStatus, GroupStatus, InterfaceStatus, ProbeReport, Status
 
 
 class AddressRow(NamedTuple):
@@ -27,6 +27,23 @@ class GroupRow(NamedTuple):
 
     group: GroupStatus
     members: tuple[InterfaceStatus, ...]
+
+
+class TargetRow(NamedTuple):
+    """What one member probes in one family; the names are as shown."""
+
+    interface: str
+    mode: str
+    test_address: str
+    targets: tuple[str, ...]
+
+
+class ProbeRow(NamedTuple):
+    """A probe that was answered or lost."""
+
+    report: ProbeReport
+    time: float  # seconds since ipmpstat was started
+    target: str  # as shown
 
 
 ADDRESS = (
@@ -63,25 +80,23 @@ INTERFACE = (
 )
 
 TARGET = (
-    Column[InterfaceStatus]("INTERFACE", 12, lambda i: i.name),
-    Column[InterfaceStatus]("MODE", 10, lambda i: "disabled"),
-    Column[InterfaceStatus]("TESTADDR", 20, lambda i: ""),
-    Column[InterfaceStatus]("TARGETS", 38, lambda i: ""),
+    Column[TargetRow]("INTERFACE", 12, lambda r: r.interface),
+    Column[TargetRow]("MODE", 10, lambda r: r.mode),
+    Column[TargetRow]("TESTADDR", 20, lambda r: r.test_address),
+    Column[TargetRow](
+        "TARGETS", 38, lambda r: " ".join(r.targets), lambda r: list(r.targets) or None
+    ),
 )
 
-#: Columns of -p. There is no row of it while no member is probed.
-PROBE = tuple(
-    Column[InterfaceStatus](name, width, lambda i: "")
-    for name, width in (
-        ("TIME", 10),
-        ("INTERFACE", 12),
-        ("PROBE", 7),
-        ("NETRTT", 10),
-        ("RTT", 10),
-        ("RTTAVG", 10),
-        ("TARGET", 20),
-        ("RTTDEV", 10),
-    )
+PROBE = (
+    Column[ProbeRow]("TIME", 10, lambda r: f"{r.time:.2f}s", lambda r: round(r.time, 6)),
+    Column[ProbeRow]("INTERFACE", 12, lambda r: r.report.interface),
+    Column[ProbeRow]("PROBE", 7, lambda r: str(r.report.probe), lambda r: r.report.probe),
+    Column[ProbeRow]("NETRTT", 10, lambda r: _milliseconds(r.report.net_rtt)),
+    Column[ProbeRow]("RTT", 10, lambda r: _milliseconds(r.report.rtt)),
+    Column[ProbeRow]("RTTAVG", 10, lambda r: _milliseconds(r.report.average or None)),
+    Column[ProbeRow]("TARGET", 20, lambda r: r.target),
+    Column[ProbeRow]("RTTDEV", 10, lambda r: _milliseconds(r.report.deviation or None)),
 )
 
 
@@ -104,8 +119,26 @@ def groups(status: Status) -> list[GroupRow]:
 
 
 def interfaces(status: Status) -> list[InterfaceStatus]:
-    """Rows of -i and -t."""
+    """Rows of -i."""
     return sorted(status.interfaces, key=lambda i: natural(i.name))
+
+
+def targets(status: Status, *, numeric: bool) -> list[TargetRow]:
+    """Rows of -t: one a family that is probed, and one that says so where none is."""
+    rows = []
+    for interface in interfaces(status):
+        for probe in interface.probes:
+            names = tuple(_shown(t.address, numeric=numeric) for t in probe.targets)
+            source = _shown(probe.test_address, numeric=numeric) if probe.test_address else ""
+            rows.append(TargetRow(interface.name, probe.mode, source, names))
+        if not interface.probes:
+            rows.append(TargetRow(interface.name, "disabled", "", ()))
+    return rows
+
+
+def probe(report: ProbeReport, started: float, *, numeric: bool) -> ProbeRow:
+    """A row of -p; `started` is Unix time."""
+    return ProbeRow(report, report.time - started, _shown(report.target, numeric=numeric))
 
 
 def members(status: Status, group: str) -> list[InterfaceStatus]:
@@ -146,6 +179,10 @@ def _members(members: tuple[InterfaceStatus, ...]) -> str:
 def _seconds(group: GroupStatus) -> str:
     time = group.failure_detection_time
     return "" if time is None else f"{time:.2f}s"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1000 * seconds:.2f}ms"
 
 
 def _shown(key: str, *, numeric: bool) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getopt
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ipmp.cli import columns
@@ -81,6 +81,8 @@ def _main() -> int:
         print(f"ipmpstat: warning: {selection.warning}", file=sys.stderr)
     client = Client(options.run_dir)
     try:
+        if options.mode == "-p":
+            return _follow(options, selection.columns, client)
         while True:
             text = _render(options, selection.columns, client.status())
             print((CLEAR if options.watch else "") + text, end="", flush=True)
@@ -117,6 +119,23 @@ def parse(arguments: list[str]) -> Options:
     )
 
 
+def _follow(options: Options, chosen: Sequence[Column[Any]], client: Client) -> int:
+    """Print a row for each probe that is answered or lost, until killed."""
+    started = time.time()
+    if not any(interface.probes for interface in client.status().interfaces):
+        raise UsageError("probe-based failure detection is disabled")
+    rows = (columns.probe(r, started, numeric=options.numeric) for r in client.probes())
+    if options.json:
+        import json  # only here: the tool must start fast
+
+        lines: Iterable[str] = (json.dumps(objects(chosen, [row])[0]) for row in rows)
+    else:
+        lines = parsable(chosen, rows) if options.parsable else human(chosen, rows, height())
+    for line in lines:
+        print(line, flush=True)
+    return 0
+
+
 def _render(options: Options, chosen: Sequence[Column[Any]], status: Status) -> str:
     rows = _rows(options, status)
     if options.json:
@@ -128,13 +147,11 @@ def _render(options: Options, chosen: Sequence[Column[Any]], status: Status) -> 
 
 
 def _rows(options: Options, status: Status) -> Sequence[Any]:
-    if options.mode == "-p":
-        raise UsageError("probe-based failure detection is disabled")
     rows: dict[str, Callable[[], Sequence[Any]]] = {
         "-a": lambda: columns.addresses(status, numeric=options.numeric),
         "-g": lambda: columns.groups(status),
         "-i": lambda: columns.interfaces(status),
-        "-t": lambda: columns.interfaces(status),
+        "-t": lambda: columns.targets(status, numeric=options.numeric),
     }
     return rows[options.mode]()
 

@@ -22,6 +22,7 @@ from ipmp import __version__
 from ipmp.config import Config, ConfigError, GroupConfig, load
 from ipmp.daemon import report
 from ipmp.daemon.explain import explain
+from ipmp.daemon.followers import Followers
 from ipmp.daemon.groups import Groups
 from ipmp.daemon.journal import Journal
 from ipmp.daemon.operations import operate
@@ -40,6 +41,7 @@ from ipmp.model import (
     HoldIntent,
     OperationRequest,
     OperationResult,
+    ProbeReport,
     ProblemCode,
     Status,
 )
@@ -68,6 +70,7 @@ class Daemon:
         self._sysctls = SysctlKeeper(self)
         self._groups = Groups(self, store, self._sysctls)
         self._duties: list[asyncio.Task[None]] = []
+        self.probed = Followers[ProbeReport]()
         self._status: Status | None = None
         self._started = time.time()
         self._generation = 1
@@ -259,6 +262,10 @@ class Daemon:
     def subscribe(self) -> AbstractContextManager[asyncio.Queue[Event]]:
         """A bounded queue of all events from now on."""
         return self.journal.follow()
+
+    def probes(self) -> AbstractContextManager[asyncio.Queue[ProbeReport]]:
+        """A bounded queue of all probes that are answered or lost from now on."""
+        return self.probed.follow()
 
     def explain(self, name: str) -> list[str] | None:
         """Why a group, interface or address is as it is; None when there is none of that name."""

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 
 import structlog
 
+from ipmp.daemon.followers import Followers
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.history import History
 from ipmp.model import Event
 
 RING = 1000  # events kept in memory
-FOLLOWER = 1000  # events a slow follower may lag behind before the oldest are dropped
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
 
@@ -38,7 +38,7 @@ class Journal:
         self._wall = wall
         self._last_id = history.last_id
         self._ring: deque[Event] = deque(maxlen=RING)
-        self._followers: set[asyncio.Queue[Event]] = set()
+        self._followers = Followers[Event]()
 
     def emit(self, decisions: Iterable[Decision]) -> None:
         """Log and publish decisions."""
@@ -47,10 +47,7 @@ class Journal:
             event = Event(self._last_id, self._wall(), decision, decision.sentence())
             self._ring.append(event)
             self.history.append(event)
-            for queue in self._followers:
-                if queue.full():
-                    queue.get_nowait()
-                queue.put_nowait(event)
+            self._followers.tell(event)
             _log(decision, event.sentence)
 
     def after(self, identifier: int) -> list[Event]:
@@ -61,15 +58,9 @@ class Journal:
         """Events still in memory about an interface, address or group."""
         return [e for e in self._ring if name in _subjects(e.decision)]
 
-    @contextmanager
-    def follow(self) -> Iterator[asyncio.Queue[Event]]:
+    def follow(self) -> AbstractContextManager[asyncio.Queue[Event]]:
         """A queue that receives every event from now on."""
-        queue: asyncio.Queue[Event] = asyncio.Queue(FOLLOWER)
-        self._followers.add(queue)
-        try:
-            yield queue
-        finally:
-            self._followers.discard(queue)
+        return self._followers.follow()
 
 
 def _subjects(decision: Decision) -> tuple[str, ...]:
