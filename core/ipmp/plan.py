@@ -66,6 +66,13 @@ class AddAnchor(msgspec.Struct, frozen=True, gc=False):
     member: str
 
 
+class AddTestAddress(msgspec.Struct, frozen=True, gc=False):
+    """Configure the address from which a member is probed; it never moves."""
+
+    key: str
+    member: str
+
+
 class DeleteAddress(msgspec.Struct, frozen=True, gc=False):
     """Take the address away from a member."""
 
@@ -97,7 +104,9 @@ class Announce(msgspec.Struct, frozen=True, gc=False):
     urgent: bool
 
 
-Step = AddAddress | AddAnchor | DeleteAddress | ReplaceRoute | DeleteRoute | Announce
+Step = (
+    AddAddress | AddAnchor | AddTestAddress | DeleteAddress | ReplaceRoute | DeleteRoute | Announce
+)
 
 
 _Wanted = tuple[DataAddress, str]  # an address and the member that should have it
@@ -119,6 +128,8 @@ def identity(step: Step) -> tuple[str, str]:
             return f"add {address.key}", member
         case AddAnchor(member=member):
             return "add an anchor", member
+        case AddTestAddress(key=key, member=member):
+            return f"add the test address {key}", member
         case DeleteAddress(key=key, member=member):
             return f"delete {key}", member
         case ReplaceRoute(route=route, member=member):
@@ -134,15 +145,19 @@ def plan(
     routes: Sequence[RoutePlacement],
     snapshot: Snapshot,
     progress: Progress,
+    tests: Mapping[str, str] | None = None,
 ) -> Iterator[list[Step]]:
-    """Yield batches of steps towards the placements; an empty batch only lets others run."""
+    """Yield batches of steps towards the placements; an empty batch only lets others run.
+
+    `tests` are the members' test addresses.
+    """
     wanted = [(p.address, p.target) for p in placements if p.target is not None]
     present = {member: set(held) for member, held in snapshot.addresses.items()}
     pending = [r for r in routes if r.target is not None]
     reach = {member: Reach(held if pending else ()) for member, held in present.items()}
     found, labels = snapshot.routes_by_identity(), _Labels(snapshot)
     doomed: dict[str, set[str]] = {}
-    steps: Iterable[Step] = ()
+    steps: Iterable[Step] = list(_test_addresses(tests or {}, snapshot, progress))
     for stretch in _stretches(wanted):
         additions, announcements = _additions(stretch, snapshot, progress, present, labels)
         for step in additions if pending else ():
@@ -155,6 +170,15 @@ def plan(
     yield from _batches(last)
     deletions = chain(_deletions(doomed, snapshot), _weigh_anchors(doomed, snapshot, present))
     yield from _batches(step for step in deletions if not _refused(step, progress))
+
+
+def _test_addresses(
+    tests: Mapping[str, str], snapshot: Snapshot, progress: Progress
+) -> Iterator[Step]:
+    for member, key in tests.items():
+        step = AddTestAddress(key, member)
+        if key not in snapshot.addresses.get(member, {key}) and not _refused(step, progress):
+            yield step
 
 
 def _stretches(wanted: Sequence[_Wanted]) -> Iterator[Sequence[_Wanted]]:

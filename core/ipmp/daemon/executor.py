@@ -91,7 +91,8 @@ class Executor:
         progress = Progress(self._announcer, work.quiet, work.dead, self._refused)
         acted = False
         done: Sequence[Step] = ()
-        batches = plan(work.placements, work.routes, work.snapshot, progress)
+        tests = self.config.probe.test_addresses
+        batches = plan(work.placements, work.routes, work.snapshot, progress, tests)
         batch = self._prepare(await aside(len(work.placements), next, batches, None))
         while batch is not None:
             async with self._applying(batch.prepared) as failures:

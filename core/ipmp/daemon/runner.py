@@ -29,7 +29,8 @@ from ipmp.homes import Homes, dynamic_addresses, forget_missing, remember, witho
 from ipmp.kernel.protocol import Changes
 from ipmp.model import AddressStatus, MoveReason
 from ipmp.placement import Placement, RoutePlacement, place_addresses, place_routes
-from ipmp.world import DataAddress, RouteKey, Snapshot
+from ipmp.plan import DeleteAddress
+from ipmp.world import OWNER, DataAddress, RouteKey, Snapshot
 
 RECONCILE_SECONDS = 10.0  # a full reading, also when nothing was heard
 FOREIGN_SECONDS = 0.1  # at least between two passes that others' changes cause
@@ -120,6 +121,14 @@ class Runner:
             self.books.forget(address.key)
         self.homes = without(self.homes, gone, config.members)
         self.wake()
+
+    def retired_tests(self, config: GroupConfig) -> Iterable[DeleteAddress]:
+        """Deletions of test addresses that we put on members and that are configured no more."""
+        for member, key in self.config.probe.test_addresses.items():
+            found = self.snapshot.addresses.get(member, {}).get(key)
+            stays = config.probe.test_addresses.get(member) == key
+            if found is not None and found.proto == OWNER and not stays:
+                yield DeleteAddress(key, member)
 
     async def run(self) -> None:
         """Converge for ever; cancelled by the daemon."""

@@ -16,7 +16,15 @@ from ipmp.kernel.events import Events
 from ipmp.kernel.netlink import Chunk, Message, NetlinkError, Refused, Requests
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
-from ipmp.plan import AddAddress, AddAnchor, DeleteAddress, DeleteRoute, ReplaceRoute, Step
+from ipmp.plan import (
+    AddAddress,
+    AddAnchor,
+    AddTestAddress,
+    DeleteAddress,
+    DeleteRoute,
+    ReplaceRoute,
+    Step,
+)
 from ipmp.world import (
     AF_INET,
     AF_INET6,
@@ -41,6 +49,7 @@ _ADDED = codec.RTM_NEWADDR
 ALREADY_SO = {
     AddAddress: {errno.EEXIST},
     AddAnchor: {errno.EEXIST},
+    AddTestAddress: {errno.EEXIST},
     DeleteAddress: {errno.EADDRNOTAVAIL, errno.ENODEV},
     DeleteRoute: {errno.ESRCH, errno.ENODEV},
     ReplaceRoute: set[int](),
@@ -252,6 +261,11 @@ class LinuxKernel:
             case AddAnchor():
                 spec = codec.declared_spec(anchor(link), IFA_F_NOPREFIXROUTE, SCOPE_LINK)
                 return codec.add_address(spec, index, "", OWNER), None
+            case AddTestAddress(key=key):
+                if not is_ipv4(key):
+                    event = (_ADDED, index, key)
+                spec = codec.declared_spec(key, IFA_F_NOPREFIXROUTE)
+                return codec.add_address(spec, index, "", OWNER), event
             case DeleteAddress(key=key):
                 if not is_ipv4(key):
                     event = (codec.RTM_DELADDR, index, key)
