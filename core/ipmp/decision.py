@@ -38,6 +38,8 @@ class Kind(StrEnum):
     CONFIG = "config"
     SYSCTL = "sysctl"
     MISMATCH = "mismatch"
+    DETECTION_TIME = "detection-time"
+    TARGET = "target"
     DAEMON = "daemon"
 
 
@@ -95,6 +97,10 @@ class Reason(StrEnum):
     STARTED = "started"
     STOPPED = "stopped"
     NETLINK_OVERRUN = "netlink-overrun"
+    SLOW_TARGETS = "slow-targets"
+    FAST_TARGETS = "fast-targets"
+    TARGET_DEAD = "target-dead"
+    TARGET_SLOW = "target-slow"
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -244,6 +250,21 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.SYSCTL, Reason.CORRECTED): "{name} on {interface} was {previous}, is now {value}",
     (Kind.SYSCTL, Reason.RESTORED): "{name} on {interface} was put back to {value}",
     (Kind.SYSCTL, None): "{name} on {interface} is {previous} and must be {value}: {why}",
+    (Kind.DETECTION_TIME, Reason.SLOW_TARGETS): (
+        "Cannot meet requested failure detection time of {previous} ms on ({name} {interface}) "
+        'new failure detection time for group "{group}" is {value} ms'
+    ),
+    (Kind.DETECTION_TIME, None): (
+        'Improved failure detection time {value} ms on ({name} {interface}) for group "{group}"'
+    ),
+    (Kind.TARGET, Reason.TARGET_DEAD): (
+        "target {target} did not answer {count} probes in a row through {interface} while others "
+        "did; it is left alone for {seconds} s"
+    ),
+    (Kind.TARGET, None): (
+        "target {target} answers much more slowly than all others through {interface}; "
+        "it is left alone for {seconds} s"
+    ),
     (Kind.MISMATCH, Reason.RENAMED): (
         "{interface} of group {group} is now called {value}; it is a member until the next start, "
         "so give it its name back or change the configuration"

@@ -1,12 +1,12 @@
-"""`python -m tests.bench [bulk] [failover] [cost]`: all of them without a name."""
+"""`python -m tests.bench [bulk] [failover] [probing] [cost]`: all of them without a name."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import bulk, cost, failover
+from tests.bench import bulk, cost, failover, probing
 
-ALL = {"cost": cost.main, "failover": failover.main, "bulk": bulk.main}
+ALL = {"cost": cost.main, "failover": failover.main, "probing": probing.main, "bulk": bulk.main}
 
 
 def main() -> int:

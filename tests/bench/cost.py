@@ -9,7 +9,7 @@ import time
 from os import environ, sysconf
 from pathlib import Path
 
-from tests.bench.host import daemon, laboratory
+from tests.bench.host import daemon, laboratory, ticks
 from tests.bench.table import median, show
 
 IDLE_SECONDS = 20.0
@@ -29,9 +29,9 @@ def main() -> None:
             )
         ]
         time.sleep(6)  # until the last announcement of the start is out
-        used = _ticks(pid)
+        used = ticks(pid)
         time.sleep(IDLE_SECONDS)
-        share = 100 * (_ticks(pid) - used) / sysconf("SC_CLK_TCK") / IDLE_SECONDS
+        share = 100 * (ticks(pid) - used) / sysconf("SC_CLK_TCK") / IDLE_SECONDS
         memory = _resident(pid) / 1024
     show("Idle daemon, two members", ("CPU % of a core", "resident MiB"), [(share, memory)])
     show("Start of the commands", ("command", "CPU ms"), commands)
@@ -53,11 +53,6 @@ def _cpu(run_dir: Path, *argv: str) -> float:
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return 1000 * (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-
-
-def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 def _resident(pid: int) -> int:

@@ -37,12 +37,13 @@ def unsolicited_na(hwaddr: bytes, address: str, router: bool) -> bytes:
     body = struct.pack("!BBHI", NA_TYPE, 0, 0, flags) + packed
     body += bytes((TARGET_LINK_LAYER, 1)) + hwaddr
     pseudo = packed + ALL_NODES + struct.pack("!II", len(body), ICMPV6)
-    body = body[:2] + struct.pack("!H", _checksum(pseudo + body)) + body[4:]
+    body = body[:2] + struct.pack("!H", checksum(pseudo + body)) + body[4:]
     head = struct.pack("!IHBB", 0x60000000, len(body), ICMPV6, 255) + packed + ALL_NODES
     return ALL_NODES_MAC + hwaddr + struct.pack("!H", ETH_P_IPV6) + head + body
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071) of an even number of bytes."""
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF

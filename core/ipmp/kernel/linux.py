@@ -13,7 +13,9 @@ import msgspec
 
 from ipmp.kernel import codec, frames
 from ipmp.kernel.events import Events
+from ipmp.kernel.nearby import read_nearby
 from ipmp.kernel.netlink import Chunk, Message, NetlinkError, Refused, Requests
+from ipmp.kernel.probes import ProbeSockets
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
 from ipmp.plan import (
@@ -25,6 +27,7 @@ from ipmp.plan import (
     ReplaceRoute,
     Step,
 )
+from ipmp.probing import Inquiry, Nearby
 from ipmp.world import (
     AF_INET,
     AF_INET6,
@@ -201,6 +204,14 @@ class LinuxKernel:
             if _forwards(link.device):
                 self._routers.add(name)
         return snapshot
+
+    async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
+        """Who else is on these links; yields to the loop while it reads."""
+        return await read_nearby(self._requests, self._poll, links.values(), inquiry)
+
+    def probe_sockets(self, readable: Callable[[], None]) -> ProbeSockets:
+        """Sockets for the probes of one group."""
+        return ProbeSockets(readable)
 
     # Changing -----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from ipmp.plan import Step
+from ipmp.probing import Inquiry, Nearby, Path, Probe, Reply
 from ipmp.world import Link, RouteKey, Snapshot
 
 
@@ -45,6 +46,25 @@ class QuietCounter(Protocol):
         """Stop counting."""
 
 
+class ProbeSockets(Protocol):
+    """Carries the probes of one group."""
+
+    def sync(self, paths: Iterable[Path]) -> list[tuple[Path, OSError]]:
+        """Open what is missing and close what is gone; the paths that could not be opened."""
+
+    def listen(self, heard: frozenset[str]) -> None:
+        """Also take in what these silent targets say of their own."""
+
+    def send(self, probe: Probe) -> OSError | None:
+        """Send one probe; the error if the kernel refused it."""
+
+    def read(self) -> list[Reply]:
+        """Every reply that waits."""
+
+    def close(self) -> None:
+        """Close all sockets."""
+
+
 class Kernel(Protocol):
     """Addresses, routes and links of one network namespace."""
 
@@ -56,6 +76,12 @@ class Kernel(Protocol):
 
     async def snapshot(self, links: dict[str, Link]) -> Snapshot:
         """Read addresses and routes of these links; yields to the loop while it reads."""
+
+    async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
+        """Who else is on these links, to be probed; yields to the loop while it reads."""
+
+    def probe_sockets(self, readable: Callable[[], None]) -> ProbeSockets:
+        """Sockets for the probes of one group; `readable` is called when replies wait."""
 
     def prepare(self, steps: Sequence[Step]) -> Prepared:
         """Make steps (announcements excluded) ready, maybe while others are carried out."""

@@ -6,28 +6,34 @@ copied out. Only packets to the addresses that left count: the member may go on 
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import struct
 from collections.abc import Iterable
 
+from ipmp.kernel.bpf import (
+    JA,
+    JEQ_K,
+    LD_H_ABS,
+    LD_W_ABS,
+    LIMIT,
+    PACKET_HOST,
+    RET_K,
+    SKF_AD_OFF,
+    SKF_AD_PKTTYPE,
+    SKF_AD_PROTOCOL,
+    Instruction,
+    accept_if,
+    attach,
+)
 from ipmp.world import address_of, is_ipv4
 
 ETH_P_ALL = 0x0003
 ETH_P_IP, ETH_P_IPV6 = 0x0800, 0x86DD
-SO_ATTACH_FILTER = 26
 SOL_PACKET = 263
 PACKET_STATISTICS = 6
-PACKET_HOST = 0
-SKF_AD_OFF = 0xFFFFF000
-SKF_AD_PROTOCOL, SKF_AD_PKTTYPE = 0, 4
 
-LD_H_ABS, LD_W_ABS, JEQ_K, RET_K, JA = 0x28, 0x20, 0x15, 0x06, 0x05
 IPV4_DESTINATION, IPV6_DESTINATION = 16, 24
-BPF_LIMIT = 4096  # BPF_MAXINSNS
 CAPTURE_BYTES = 64
-
-Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, k
 
 
 class QuietMonitor:
@@ -36,7 +42,7 @@ class QuietMonitor:
     def __init__(self, name: str, keys: Iterable[str]) -> None:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0)
         try:
-            _attach(self._socket, program(keys))
+            attach(self._socket, program(keys))
             self._socket.bind((name, ETH_P_ALL))
         except OSError:
             self._socket.close()
@@ -67,8 +73,8 @@ def program(keys: Iterable[str]) -> list[Instruction]:
         (RET_K, 0, 0, 0),
         (LD_H_ABS, 0, 0, SKF_AD_OFF + SKF_AD_PROTOCOL),
     ]
-    body4 = _matches_ipv4(ipv4[: BPF_LIMIT // 5])
-    body6 = _matches_ipv6(ipv6[: BPF_LIMIT // 20])
+    body4 = _matches_ipv4(ipv4[: LIMIT // 5])
+    body6 = _matches_ipv6(ipv6[: LIMIT // 20])
     code += [(JEQ_K, 0, 1, ETH_P_IP), (JA, 0, 0, 1), (JA, 0, 0, len(body4)), *body4]
     code += [(JEQ_K, 1, 0, ETH_P_IPV6), (RET_K, 0, 0, 0), *body6]
     return code
@@ -84,16 +90,7 @@ def _matches_ipv4(addresses: list[bytes]) -> list[Instruction]:
 def _matches_ipv6(addresses: list[bytes]) -> list[Instruction]:
     code: list[Instruction] = []
     for packed in addresses:
-        words = struct.unpack("!4I", packed)
-        for index, word in enumerate(words):
-            code.append((LD_W_ABS, 0, 0, IPV6_DESTINATION + 4 * index))
-            code.append((JEQ_K, 0, 2 * (len(words) - index) - 1, word))
-        code.append((RET_K, 0, 0, CAPTURE_BYTES))
+        words = enumerate(struct.unpack("!4I", packed))
+        tests = ((LD_W_ABS, IPV6_DESTINATION + 4 * index, word) for index, word in words)
+        code += accept_if(tests, CAPTURE_BYTES)
     return [*code, (RET_K, 0, 0, 0)]
-
-
-def _attach(opened: socket.socket, code: list[Instruction]) -> None:
-    packed = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
-    buffer = ctypes.create_string_buffer(packed, len(packed))
-    descriptor = struct.pack("@HP", len(code), ctypes.addressof(buffer))
-    opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, descriptor)

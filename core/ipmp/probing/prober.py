@@ -14,6 +14,7 @@ is really dead is found dead by a host that is always late, too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from random import Random
 
@@ -55,6 +56,9 @@ class Prober:
         self.counters = counters
         self.window = Window()
         self.round_trips: dict[str, RoundTrip] = {}
+        self.deadline = math.inf  # when a probe is due to be sent or judged
+        #: Its probes may be taken for those of a rival (see `targets`).
+        self.shy = path.method is Method.ARP and path.family is Family.IPV4
         self.losses = 0  # in a row
         self.first_loss: float | None = None
         self.last_success: float | None = None
@@ -78,6 +82,7 @@ class Prober:
             self._quiet_until = now + QUIET
         if self.path.link:
             self._schedule.start(now, interval)
+        self._aim()
 
     def follow(self, path: Path, now: float, interval: float) -> None:
         """The link went down or came up. Old answers must not count for the repair."""
@@ -88,6 +93,7 @@ class Prober:
             self._schedule.start(now, interval)
         else:
             self._schedule.stop()
+        self._aim()
 
     def close(self) -> None:
         """The path is gone; what is outstanding will not be judged."""
@@ -102,32 +108,31 @@ class Prober:
         """Its losses say something about the member."""
         return self.path.link and self.targets.any_proven()
 
-    @property
-    def deadline(self) -> float:
-        """When a probe is due to be sent or judged."""
-        outstanding = self.window.outstanding
-        if not outstanding:
-            return self._schedule.due
-        return min(self._schedule.due, min(flight.judge_at for flight in outstanding))
-
     def firing_order(self) -> tuple[str, ...]:
         """The active targets, the next one first."""
         active = self.targets.active
         start = self._next % len(active) if active else 0
         return active[start:] + active[:start]
 
+    def _aim(self) -> None:
+        self.deadline = self._schedule.due
+        for flight in self.window.outstanding:
+            if flight.judge_at < self.deadline:
+                self.deadline = flight.judge_at
+
     # Sending ------------------------------------------------------------------------------------
 
-    def launch(self, now: float, interval: float, detection_time: float) -> Iterator[Probe]:
+    def launch(self, now: float, interval: float, detection_time: float) -> list[Probe]:
         """What goes out in the slot that is due, if one is."""
         if now < self._schedule.due:
-            return
+            return []
         self.counters.missed += self._schedule.take(now)
         target = self._choose(now, detection_time)
-        if target is not None:
-            yield self._ask(target, now, interval)
+        probes = [] if target is None else [self._ask(target, now, interval)]
         if self.targets.hosts and self.path.method is Method.ICMP and len(self.targets.active) < 2:
-            yield from self._discover(now, interval)
+            probes += self._discover(now, interval)
+        self._aim()
+        return probes
 
     def _choose(self, now: float, detection_time: float) -> str | None:
         active = self.targets.active
@@ -148,11 +153,6 @@ class Prober:
         pause = min(2 * pause, ASK_MOST)
         self._asks[target] = (now + pause, pause)
         return True
-
-    @property
-    def shy(self) -> bool:
-        """Its probes may be taken for those of a rival (see `targets`)."""
-        return self.path.method is Method.ARP and self.path.family is Family.IPV4
 
     def _ask(self, target: str, now: float, interval: float) -> Probe:
         method = self._method(target)
@@ -197,22 +197,25 @@ class Prober:
 
     # Judging ------------------------------------------------------------------------------------
 
-    def judge(self, now: float, interval: float) -> Iterator[Flight]:
+    def judge(self, now: float, interval: float) -> list[Flight]:
         """The probes that are lost now."""
         outstanding = self.window.outstanding
+        lost: list[Flight] = []
         for flight in tuple(outstanding):
             if now < flight.judge_at:
                 continue
             if now - flight.limit > LATE * interval and not flight.put_off:
                 flight.judge_at = now + GRACE * interval
             else:
-                yield self._lose(flight, now)
+                lost.append(self._lose(flight, now))
         while len(outstanding) > OUTSTANDING - (now >= self._schedule.due):
             if outstanding[0].put_off:
                 self.counters.void += 1
                 self.window.settle(outstanding[0], Fate.VOID)
             else:
-                yield self._lose(outstanding[0], now)
+                lost.append(self._lose(outstanding[0], now))
+        self._aim()
+        return lost
 
     def unsent(self, sequence: int) -> None:
         """The kernel refused to send a probe."""
@@ -220,6 +223,7 @@ class Prober:
         if flight is not None and flight.fate is Fate.OUTSTANDING:
             self.window.settle(flight, Fate.VOID)
             self.counters.void += 1
+            self._aim()
 
     def _lose(self, flight: Flight, now: float) -> Flight:
         self.window.settle(flight, Fate.LOST)
@@ -260,6 +264,7 @@ class Prober:
         self._pause = 0.0
         self.first_loss = None
         self._recount()
+        self._aim()
         return Answer(flight, received, timed)
 
     def is_discovery(self, reply: Reply) -> bool:

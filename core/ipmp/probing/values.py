@@ -90,8 +90,15 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     asked: bool = True  # False: the target said something else, so it is alive
 
 
+class Inquiry(msgspec.Struct, frozen=True):
+    """What the kernel must be asked, beyond the snapshot, before paths can be arranged."""
+
+    addresses: frozenset[str]  # which of these are this host's own
+    neighbours: frozenset[Family]  # in these families who the neighbours are
+
+
 class Nearby(msgspec.Struct, frozen=True):
-    """What the kernel knows of other hosts on the link, beyond the managed routes."""
+    """The kernel's answer to an inquiry."""
 
     routers: dict[Family, tuple[str, ...]] = {}  # next hops of RA and DHCP routes
     neighbours: dict[Family, tuple[str, ...]] = {}
