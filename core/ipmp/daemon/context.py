@@ -9,6 +9,7 @@ from ipmp.config import GroupConfig
 from ipmp.decision import Decision
 from ipmp.homes import Codec
 from ipmp.kernel.protocol import Kernel
+from ipmp.model import ProbeReport
 
 
 class Context(Protocol):
@@ -31,6 +32,9 @@ class Context(Protocol):
 
     def announce(self, key: str, member: str) -> bool:
         """Send one announcement; False when it could not be sent (counted and logged)."""
+
+    def probed(self, reports: Iterable[ProbeReport]) -> None:
+        """Probes were answered or lost."""
 
     def appeared(self, config: GroupConfig) -> None:
         """A member has appeared: the kernel gave it default settings."""

@@ -49,6 +49,7 @@ from ipmp.world import is_ipv4
 
 HEARTBEAT_SECONDS = 0.1  # poll of every carrier
 SYSCTL_SECONDS = 10.0
+STATUS_SECONDS = 1.0  # what is counted, such as probes, is no older than this
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
 
@@ -70,7 +71,7 @@ class Daemon:
         self._sysctls = SysctlKeeper(self)
         self._groups = Groups(self, store, self._sysctls)
         self._duties: list[asyncio.Task[None]] = []
-        self.probed = Followers[ProbeReport]()
+        self._probe_followers = Followers[ProbeReport]()
         self._status: Status | None = None
         self._started = time.time()
         self._generation = 1
@@ -169,6 +170,12 @@ class Daemon:
         self._announced[family] += 1
         return True
 
+    def probed(self, reports: Iterable[ProbeReport]) -> None:
+        """Probes were answered or lost; nobody is told one by one but who asked for it."""
+        if self._probe_followers:
+            for report in reports:
+                self._probe_followers.tell(report)
+
     def appeared(self, config: GroupConfig) -> None:
         """A member has appeared with the kernel's default settings."""
         self._sysctls.keep(config)
@@ -265,7 +272,7 @@ class Daemon:
 
     def probes(self) -> AbstractContextManager[asyncio.Queue[ProbeReport]]:
         """A bounded queue of all probes that are answered or lost from now on."""
-        return self.probed.follow()
+        return self._probe_followers.follow()
 
     def explain(self, name: str) -> list[str] | None:
         """Why a group, interface or address is as it is; None when there is none of that name."""
@@ -290,8 +297,8 @@ class Daemon:
         return self._generation
 
     def status(self) -> Status:
-        """One consistent snapshot; the same object until something changes."""
-        if self._status is None:
+        """One consistent snapshot; the same object until something changes, or for a second."""
+        if self._status is None or time.time() - self._status.time > STATUS_SECONDS:
             runners = self.runners.values()
             self._status = Status(
                 host=socket.gethostname(),

@@ -66,6 +66,8 @@ class Groups:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for runner in self.runners.values():
+            runner.close()
         return settled
 
     def save_homes(self) -> None:
@@ -118,7 +120,7 @@ class Groups:
         runner, task = self.runners.pop(name), self._tasks.pop(name)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        runner.drains.close()
+        runner.close()
         self._let_go(runner.config.members)
         self.save_homes()
         self._house.emit([Decision(Kind.CONFIG, Reason.DISSOLVED, name)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ipmp.config import GroupConfig
 from ipmp.daemon.context import Context
@@ -10,7 +10,7 @@ from ipmp.daemon.mismatch import Mismatches
 from ipmp.decision import Decision
 from ipmp.group import BROKEN, Event, Facts, Group, Member, Sight, adapt, look, observe, step
 from ipmp.group.observe import UNPROBED
-from ipmp.model import MoveReason
+from ipmp.model import InterfaceState, MoveReason
 from ipmp.probing.values import Standing
 from ipmp.world import Link
 
@@ -29,7 +29,8 @@ class Members:
     def __init__(
         self, context: Context, config: GroupConfig, inactive: Iterable[str], failed: Iterable[str]
     ) -> None:
-        self.group = initial_group(config, frozenset(inactive), frozenset(failed))
+        self.lost_before = frozenset(failed) & set(config.members)  # their probes, says the intent
+        self.group = initial_group(config, frozenset(inactive), self.lost_before)
         self.links: dict[str, Link] = {}
         self.transitions: dict[str, dict[str, int]] = {m.name: {} for m in self.group.members}
         self.rewired: list[str] = []  # members whose hardware address has changed
@@ -37,7 +38,7 @@ class Members:
         self._context = context
         self._config = config
         self._sights: dict[str, Sight] = {}
-        self._standings: Mapping[str, Standing] = {}
+        self._standings: Callable[[], Mapping[str, Standing]] = dict
         self._causes: dict[str, MoveReason] = {}
         self._mismatches = Mismatches(config.name)
 
@@ -63,9 +64,19 @@ class Members:
         """Read the links now; whether one is not as it was last seen."""
         return self._read() != self.links
 
-    def heard(self, standings: Mapping[str, Standing]) -> None:
-        """What the probes say from now on."""
+    def listen(self, standings: Callable[[], Mapping[str, Standing]]) -> None:
+        """Ask here what the probes say."""
         self._standings = standings
+
+    @property
+    def offline(self) -> frozenset[str]:
+        """Members that carry nothing until they are brought online; they are not probed."""
+        return frozenset(m.name for m in self.group.members if m.state is InterfaceState.OFFLINE)
+
+    @property
+    def targets_dead(self) -> bool:
+        """No member hears any target: the group has failed, and not its members."""
+        return any(m.event is Event.GROUP_LOST for m in self.group.members)
 
     def observe(self) -> list[Decision]:
         """Read the links and step the state machine."""
@@ -76,7 +87,8 @@ class Members:
             for name, link in self.links.items()
             if name in before_links and before_links[name].hwaddr != link.hwaddr
         )
-        facts = {m.name: self._facts(m.name, now) for m in self.group.members}
+        standings = self._standings()
+        facts = {m.name: self._facts(m.name, standings, now) for m in self.group.members}
         events, self.due = observe(self.group, facts, self._config.up_delay, now)
         before = self.group
         self.group, decisions = step(before, events, context.wall())
@@ -105,10 +117,10 @@ class Members:
     def _read(self) -> dict[str, Link]:
         return self._context.kernel.links(m.name for m in self.group.members)
 
-    def _facts(self, name: str, now: float) -> Facts:
+    def _facts(self, name: str, standings: Mapping[str, Standing], now: float) -> Facts:
         link = self.links.get(name)
         sight = self._sights[name] = look(self._sights.get(name), link, now)
-        standing = self._standings.get(name, UNPROBED)
+        standing = standings.get(name, UNPROBED)
         return Facts(link, sight, self._context.offline(name), standing)
 
     def _note(self, old: Member, new: Member) -> None:

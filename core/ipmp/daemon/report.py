@@ -17,6 +17,7 @@ from ipmp.model import (
     InterfaceStatus,
     LinkState,
     OfflineIntent,
+    ProbeState,
 )
 from ipmp.world import AF_INET, AF_INET6, DataAddress, Link, Snapshot, is_ipv4
 
@@ -34,6 +35,7 @@ def group_status(runner: Runner) -> GroupStatus:
         usable=group.usable,
         min_usable=runner.config.min_usable,
         failback=runner.config.failback,
+        failure_detection_time=runner.prober.engine.detection_time,
         since=group.since,
         failovers={str(reason): count for reason, count in books.failovers.items()},
         failbacks={str(reason): count for reason, count in books.failbacks.items()},
@@ -65,6 +67,9 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
             mtu=link.mtu if link else 0,
             reason=_interface_reason(member, offline),
             since=member.since,
+            probe=_probe(runner, member),
+            probes=runner.prober.statuses(member.name),
+            duplicate_hwaddr=member.event is Event.DUPLICATE,
             offline=offline,
             hold=intent.holds.get(member.name),
             transitions=dict(runner.members.transitions[member.name]),
@@ -93,6 +98,14 @@ def _address_status(address: DataAddress, place: Place | None, holders: list[str
         last_move=place.last_move if place is not None else 0.0,
         reason=decision.sentence() if decision is not None else "",
     )
+
+
+def _probe(runner: Runner, member: Member) -> ProbeState:
+    """PROBE: failed whenever the member is, also when its link is the cause (ipmp-semantics 3)."""
+    standing = runner.prober.engine.standings.get(member.name)
+    if standing is None or member.state is InterfaceState.OFFLINE:
+        return ProbeState.DISABLED
+    return ProbeState.FAILED if member.state is InterfaceState.FAILED else standing.verdict
 
 
 def _link(link: Link | None) -> LinkState:
@@ -126,7 +139,7 @@ _REASONS = {
     Event.DELAYED: "its link is up, but not for long enough yet",
     Event.FLAPPING: "its link came up more than twice in a minute; it waits until that ends",
     Event.DUPLICATE: "another member of its group has the same hardware address",
-    Event.NO_TARGETS: "its link is up, and nobody has ever answered its probes",
+    Event.NO_TARGETS: "its link is up, and there is nobody to probe",
     Event.LINK_UNKNOWN: "its driver does not report a link state; it is taken to work",
 }
 

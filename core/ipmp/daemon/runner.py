@@ -23,6 +23,7 @@ from ipmp.daemon.executor import Executor, Work
 from ipmp.daemon.limit import MoveLimit
 from ipmp.daemon.members import Members
 from ipmp.daemon.moves import Books
+from ipmp.daemon.prober import Prober
 from ipmp.daemon.report import address_statuses
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.homes import Homes, dynamic_addresses, forget_missing, remember, without
@@ -59,6 +60,8 @@ class Runner:
         self.announcer = Announcer()
         self.books = Books(config.name)
         self.limit = MoveLimit(self.books, members)
+        self.prober = Prober(context, config, members.lost_before, self.wake)
+        members.listen(lambda: self.prober.engine.standings)
         self.drains = Drains(context.kernel.count_unicast)
         self.executor = Executor(context, config, self.announcer, self.books)
         self.addresses: tuple[AddressStatus, ...] = ()
@@ -129,6 +132,11 @@ class Runner:
             stays = config.probe.test_addresses.get(member) == key
             if found is not None and found.proto == OWNER and not stays:
                 yield DeleteAddress(key, member)
+
+    def close(self) -> None:
+        """Stop probing and counting; addresses stay where they are."""
+        self.prober.close()
+        self.drains.close()
 
     async def run(self) -> None:
         """Converge for ever; cancelled by the daemon."""
@@ -225,6 +233,8 @@ class Runner:
         acted = await self.executor.carry_out(work, self._reason, lambda: self._urgent, decisions)
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
         await self._publish(decisions)
+        if not self._urgent:
+            await self.prober.arrange(self.config, self.snapshot, self.members)
         return acted
 
     def _announce_anew(self) -> None:

@@ -101,7 +101,7 @@ def _event(member: Member, facts: Facts, up_delay: float, now: float) -> Event:
         waiting = _waiting(member, facts, up_delay, now)
         if waiting is not None:
             return waiting
-    if verdict is ProbeState.UNKNOWN:
+    if _nobody_to_probe(facts):
         return Event.NO_TARGETS
     if verdict is ProbeState.DISABLED and facts.link.carrier is None:
         return Event.LINK_UNKNOWN
@@ -180,9 +180,13 @@ def _use_what_is_left(group: Group, facts: Mapping[str, Facts], events: dict[str
         return
     for member in group.members:
         if events[member.name] in WAITING and member.cause in BROKEN:
-            unknown = facts[member.name].standing.verdict is ProbeState.UNKNOWN
-            events[member.name] = Event.NO_TARGETS if unknown else Event.LINK_UP
+            alone = _nobody_to_probe(facts[member.name])
+            events[member.name] = Event.NO_TARGETS if alone else Event.LINK_UP
             return
+
+
+def _nobody_to_probe(facts: Facts) -> bool:
+    return facts.standing.verdict is ProbeState.UNKNOWN and not facts.standing.targets
 
 
 def _works(state: InterfaceState, event: Event) -> bool:

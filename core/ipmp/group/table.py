@@ -51,9 +51,9 @@ class Event(StrEnum):
 
 
 MEANING = {
-    Event.LINK_UP: "its link is up, and its probes, if there are any, are answered",
+    Event.LINK_UP: "its link is up, and its probes, if there are any, are not all lost",
     Event.LINK_UNKNOWN: "it is up, its driver reports no carrier, and it is not probed",
-    Event.NO_TARGETS: "its link is up, and it should be probed, but nobody has ever answered",
+    Event.NO_TARGETS: "its link is up, and it should be probed, but there is nobody to probe",
     Event.PROVING: "its link is up; ten answers in a row will show that it works again",
     Event.DELAYED: "its link is up, but not yet for as long as `up_delay` says",
     Event.FLAPPING: "its link came up more than twice in a minute",

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 LOSSES = 5  # in a row: failed
 SUCCESSES = 10  # in a row: repaired
+PROVING = 0.2  # seconds: the longest interval while a link that returned proves itself
 INTERVALS = LOSSES + 2  # in a detection time
 STEP = 2  # head-room when raising, divisor when lowering
 LOWER_BELOW = 1 / 4  # of the interval

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from ipmp.model import Family, ProbeState
 from ipmp.probing.adaptation import Adaptation
-from ipmp.probing.detection import Detection
+from ipmp.probing.detection import PROVING, Detection
 from ipmp.probing.prober import Answer, Prober
 from ipmp.probing.targets import Targets
 from ipmp.probing.values import (
@@ -71,7 +71,7 @@ class Engine:
             if prober is not None and _same(prober.path, path):
                 self._probers[path.key] = prober
                 if prober.path.link != path.link:
-                    prober.follow(path, now, self._detection.interval)
+                    prober.follow(path, now, self._interval(path.member))
                 elif restart:
                     prober.start(now, self._detection.interval)
                 continue
@@ -128,11 +128,11 @@ class Engine:
                 touched.add(prober.path.member)
         for member in touched:
             turn.changed |= self._judge(member, self._members[member], now)
-        interval, time = self._detection.interval, self._detection.time
+        time = self._detection.time
         for prober in self._probers.values():
             if now >= prober.deadline:
                 prober.targets.climb(now)
-                turn.probes += prober.launch(now, interval, time)
+                turn.probes += prober.launch(now, self._interval(prober.path.member), time)
                 if prober.shy:
                     self.silent = self._silent(now)
         self._set_deadline()
@@ -149,15 +149,18 @@ class Engine:
         self.deadline = min((p.deadline for p in self._probers.values()), default=math.inf)
 
     def _judge(self, member: str, probers: list[Prober], now: float) -> bool:
-        verdict = self._verdicts[member]
+        verdict, pace = self._verdicts[member], self._interval(member)
         changed = verdict.judge(probers, now)
+        if self._interval(member) > pace:
+            for prober in probers:
+                prober.start(now, self._interval(member))
         if changed and verdict.state is ProbeState.FAILED:
             for prober in probers:
                 prober.round_trips.clear()
         return changed
 
     def _judge_flights(self, prober: Prober, now: float, turn: Turn) -> bool:
-        lost = prober.judge(now, self._detection.interval)
+        lost = prober.judge(now, self._interval(prober.path.member))
         for flight in lost:
             turn.outcomes.append(_outcome(prober, flight))
             turn.decisions += self._adaptation.lost(prober, flight.target, now)
@@ -198,6 +201,14 @@ class Engine:
             for other in self._probers.values():
                 other.start(now, self._detection.interval)
 
+    def _interval(self, member: str) -> float:
+        """Seconds between two probes; a link that returned proves itself in two seconds or less.
+
+        One that lost its probes must prove itself at the normal pace, lest a lossy path flaps.
+        """
+        interval, verdict = self._detection.interval, self._verdicts.get(member)
+        return min(interval, PROVING) if verdict and verdict.link_lost else interval
+
     @property
     def _detection(self) -> Detection:
         return self._adaptation.detection
@@ -230,6 +241,11 @@ class Engine:
             )
             for prober in self._probers.values()
         )
+
+    def round_trip(self, key: PathKey, target: str) -> tuple[float, float]:
+        """Smoothed round-trip time and mean deviation of a target, seconds; 0 while unknown."""
+        known = self._probers[key].round_trips.get(target)
+        return (known.average, known.deviation) if known is not None else (0.0, 0.0)
 
     def _silent(self, now: float) -> frozenset[str]:
         targets, time = self._targets[Family.IPV4], self._detection.time

@@ -155,6 +155,7 @@ class Standing(msgspec.Struct, frozen=True):
 
     verdict: ProbeState
     since: float
+    targets: int = 0  # active ones, over both families
     losses: int = 0  # in a row, on the family that fares best
     first_loss: float | None = None  # when the first of this series was lost
     last_success: float | None = None  # when the last answer arrived

@@ -28,15 +28,22 @@ class Verdict:
     def __init__(self, state: ProbeState, now: float) -> None:
         self.state = state
         self.since = now
+        self.link_lost = False  # failed for its link alone: it may prove itself quickly
 
     def judge(self, probers: Sequence[Prober], now: float) -> bool:
         """Look at the member's paths again; whether the verdict has changed."""
         state = _judge(self.state, probers)
+        self.link_lost = state is FAILED and self._by_link(probers)
         if state is self.state:
             return False
         self.state = state
         self.since = now
         return True
+
+    def _by_link(self, probers: Sequence[Prober]) -> bool:
+        if not any(p.path.link for p in probers):
+            return True
+        return self.link_lost and not all(p.losses >= LOSSES for p in probers)
 
     def standing(self, probers: Sequence[Prober]) -> Standing:
         """The verdict with the times by which failures of one and of all are told apart.
@@ -49,6 +56,7 @@ class Verdict:
         return Standing(
             self.state,
             self.since,
+            sum(len(p.targets.active) for p in probers),
             min((p.losses for p in judged), default=0),
             max(first) if first and len(first) == len(judged) else None,
             max(successes, default=None),
