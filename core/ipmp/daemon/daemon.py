@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -21,6 +20,7 @@ from msgspec import to_builtins
 from ipmp import __version__
 from ipmp.config import Config, ConfigError, GroupConfig, load
 from ipmp.daemon import report
+from ipmp.daemon.clock import SYSTEM, Clock
 from ipmp.daemon.explain import explain
 from ipmp.daemon.followers import Followers
 from ipmp.daemon.groups import Groups
@@ -60,11 +60,17 @@ class Daemon:
     codec = Codec(spec_of, declared_spec)
 
     def __init__(
-        self, config: Config, store: IntentStore, history: History, kernel: Kernel
+        self,
+        config: Config,
+        store: IntentStore,
+        history: History,
+        kernel: Kernel,
+        clock: Clock = SYSTEM,
     ) -> None:
         self.kernel = kernel
         self.history = history
-        self.journal = Journal(history, time.time)
+        self.monotonic, self.wall = clock.monotonic, clock.wall
+        self.journal = Journal(history, clock.wall)
         self.intent: Intent = store.load_intent()
         self._config = config
         self._store = store
@@ -73,7 +79,7 @@ class Daemon:
         self._duties: list[asyncio.Task[None]] = []
         self._probe_followers = Followers[ProbeReport]()
         self._status: Status | None = None
-        self._started = time.time()
+        self._started = self.wall()
         self._generation = 1
         self._reload_ok, self._reload_time, self._reload_error = True, self._started, ""
         self._announced = {str(family): 0 for family in Family}
@@ -126,9 +132,9 @@ class Daemon:
         """
         recent = deque([0.0], maxlen=int(60 / HEARTBEAT_SECONDS))
         while True:
-            due = time.monotonic() + HEARTBEAT_SECONDS
+            due = self.monotonic() + HEARTBEAT_SECONDS
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            recent.append(time.monotonic() - due)
+            recent.append(self.monotonic() - due)
             self._lag = max(recent)
             for runner in self.runners.values():
                 runner.poll_carrier()
@@ -140,14 +146,6 @@ class Daemon:
                 self._sysctls.keep(runner.config)
 
     # Context of the runners -----------------------------------------------------------------------
-
-    def monotonic(self) -> float:
-        """Seconds of the clock that never goes back."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """Unix time."""
-        return time.time()
 
     def emit(self, decisions: Iterable[Decision]) -> None:
         """Log, remember and publish decisions."""
@@ -251,7 +249,7 @@ class Daemon:
 
     async def pause(self, request: OperationRequest, actor: str) -> None:
         """Pause remediation on this host; the daemon's own failover goes on."""
-        self.intent.paused = HoldIntent(request.reason, actor, time.time())
+        self.intent.paused = HoldIntent(request.reason, actor, self.wall())
         self.save_intent()
         why = f"({request.reason})" if request.reason else ""
         self.emit([Decision(Kind.PAUSE, Reason.OPERATOR, actor=actor, detail={"why": why})])
@@ -291,18 +289,18 @@ class Daemon:
         self._config = config
         await self._groups.change(config)
         self._generation += 1
-        self._reload_ok, self._reload_time, self._reload_error = True, time.time(), ""
+        self._reload_ok, self._reload_time, self._reload_error = True, self.wall(), ""
         detail: dict[str, str | int | float] = {"value": config.path}
         self.emit([Decision(Kind.CONFIG, Reason.RELOADED, actor=actor, detail=detail)])
         return self._generation
 
     def status(self) -> Status:
         """One consistent snapshot; the same object until something changes, or for a second."""
-        if self._status is None or time.time() - self._status.time > STATUS_SECONDS:
+        if self._status is None or self.wall() - self._status.time > STATUS_SECONDS:
             runners = self.runners.values()
             self._status = Status(
                 host=socket.gethostname(),
-                time=time.time(),
+                time=self.wall(),
                 daemon=self._daemon_status(),
                 groups=tuple(report.group_status(r) for r in runners),
                 interfaces=tuple(
