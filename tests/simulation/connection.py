@@ -1,0 +1,344 @@
+"""What one life of the daemon holds of the simulated kernel: implements `protocol.Kernel`.
+
+Mirrors `linux.LinuxKernel` in what matters to the daemon: members are found by the index that the
+last `links` told, own changes are not reported back, which refusals are none. Adds what a real
+kernel and its neighbours do at their worst: every message takes time, during which the world goes
+on; messages are refused; notifications come late, in another order, or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import Protocol
+
+import msgspec
+
+from ipmp.kernel import codec
+from ipmp.kernel.linux import ALREADY_SO, anchor
+from ipmp.kernel.protocol import Changes, Failure, Prepared
+from ipmp.plan import (
+    AddAddress,
+    AddAnchor,
+    AddTestAddress,
+    DeleteAddress,
+    DeleteRoute,
+    ReplaceRoute,
+    Step,
+)
+from ipmp.probing import Inquiry, Nearby
+from ipmp.world import (
+    AF_INET,
+    AF_INET6,
+    IFA_F_NOPREFIXROUTE,
+    OWNER,
+    SCOPE_LINK,
+    Link,
+    Snapshot,
+    address_of,
+    is_ipv4,
+)
+from tests.simulation import routes
+from tests.simulation.kernel import Device, Notice, SimulatedKernel
+from tests.simulation.network import Network
+from tests.simulation.probes import SimulatedProbes
+
+TRANSIENT = (errno.ENOBUFS, errno.ENOMEM)
+
+
+class Faults(msgspec.Struct):
+    """How bad the world is: probabilities, and times in seconds."""
+
+    refuse: float = 0.0  # a message of a batch
+    fail: float = 0.0  # a call as a whole
+    lose: float = 0.0  # a notification
+    overrun: float = 0.0  # the event socket, at a notification
+    late: float = 0.001  # longest delay of a notification
+    linkwatch: float = 0.0  # share of link notifications that come up to a second late
+    threaded: float = 0.5  # share of batches during which the loop goes on
+    message: float = 0.0002  # longest time that a message takes
+    loss: float = 0.0  # a frame on the link
+
+
+def draw_faults(random: Random) -> Faults:
+    """How bad one world is; each of its evils may be absent, usual or extreme."""
+    return Faults(
+        refuse=random.choice((0.0, 0.02, 0.2)),
+        fail=random.choice((0.0, 0.005, 0.05)),
+        lose=random.choice((0.0, 0.05, 0.5, 1.0)),
+        overrun=random.choice((0.0, 0.02)),
+        late=random.choice((0.0002, 0.003, 1.0)),
+        linkwatch=random.choice((0.0, 0.5)),
+        threaded=random.choice((0.0, 0.5, 1.0)),
+        message=random.choice((0.0002, 0.0002, 0.02)),
+        loss=random.choice((0.0, 0.0, 0.2)),
+    )
+
+
+class Encoded(Prepared):
+    """Steps with their messages, and those whose member is gone."""
+
+    messages: list[tuple[Step, bytes]]
+    gone: list[Step]
+
+
+class Watcher(Protocol):
+    """Who is told of everything that the daemon does."""
+
+    def effect(self, what: str) -> None:
+        """Something is about to leave the daemon; it may die here."""
+
+    def read(self, members: Iterable[str]) -> None:
+        """A snapshot of these members begins."""
+
+    def looked(self, links: dict[str, Link]) -> None:
+        """The daemon has seen these links, and that the other members are absent."""
+
+    def refused(self, step: Step, number: int) -> None:
+        """The kernel refuses a step."""
+
+    def announced(self, device: Device, key: str) -> None:
+        """A frame leaves the host."""
+
+    def heard(self, changes: Changes) -> None:
+        """A notification reaches the daemon."""
+
+
+class Connection:
+    """One daemon's sockets."""
+
+    def __init__(
+        self,
+        kernel: SimulatedKernel,
+        network: Network,
+        watcher: Watcher,
+        faults: Faults,
+        random: Random,
+    ) -> None:
+        self._kernel, self._network, self._watcher = kernel, network, watcher
+        self._faults, self._random = faults, random
+        self._links: dict[str, Link] = {}
+        self._members: frozenset[str] = frozenset()
+        self._callback: Callable[[Changes], None] | None = None
+        self._turn = asyncio.Lock()
+        self.open = True
+
+    def close(self) -> None:
+        """Nothing is heard any more."""
+        self.open = False
+        self._callback = None
+        if self in self._kernel.listeners:
+            self._kernel.listeners.remove(self)
+
+    # Watching -----------------------------------------------------------------------------------
+
+    def watch(self, members: Iterable[str], callback: Callable[[Changes], None]) -> None:
+        """Call back when something else than ourselves changes one of these members."""
+        self._members = frozenset(members)
+        if self._callback is None:
+            self._kernel.listeners.append(self)
+        self._callback = callback
+
+    def hear(self, notices: list[Notice]) -> None:
+        """The kernel has sent these messages; they arrive when they arrive."""
+        foreign = [n for n in notices if n.by is not self]
+        faults, chance = self._faults, self._random.random()
+        if not foreign or chance < faults.lose:
+            return
+        if chance < faults.lose + faults.overrun:
+            self._kernel.clock.after(0.0, lambda: self._deliver(Changes(overrun=True)))
+            return
+        delay = self._random.uniform(0, faults.late)
+        if foreign[0].kind == "link" and self._random.random() < faults.linkwatch:
+            delay = self._random.random()
+        self._kernel.clock.after(delay, lambda: self._deliver(self._read(foreign)))
+
+    def _deliver(self, changes: Changes) -> None:
+        if self._callback is not None and changes != Changes():
+            self._watcher.heard(changes)
+            self._callback(changes)
+
+    def _read(self, notices: list[Notice]) -> Changes:
+        changes = Changes()
+        names = {link.ifindex: name for name, link in self._links.items()}
+        for notice in notices:
+            name = names.get(notice.ifindex)
+            if notice.kind == "link":
+                name = notice.name if notice.name in self._members else name
+                if name is not None:
+                    changes.links.add(name)
+            elif notice.kind == "address" and name is not None:
+                changes.addresses.add((name, notice.key))
+            elif notice.kind == "route" and name is not None:
+                assert notice.entry is not None
+                if notice.entry.parsed is not None:
+                    changes.routes = True
+                    if not notice.new and notice.by is not None:
+                        changes.removed_routes.add(notice.entry.key)
+        return changes
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def links(self, members: Iterable[str]) -> dict[str, Link]:
+        """Read the links now."""
+        self._may_fail()
+        found: dict[str, Link] = {}
+        for name in members:
+            device = self._kernel.names.get(name)
+            if device is None:
+                self._links.pop(name, None)
+            else:
+                found[name] = device.link()
+        self._links.update(found)
+        self._watcher.looked(self._links)
+        return found
+
+    async def snapshot(self, links: dict[str, Link]) -> Snapshot:
+        """Read addresses and routes of these links, one dump after the other."""
+        self._may_fail()
+        self._watcher.read(links)
+        snapshot = Snapshot(links=links, addresses={}, routes={})
+        threaded = self._random.random() < self._faults.threaded
+        for name, link in links.items():
+            held = snapshot.addresses[name] = {}
+            found = snapshot.routes[name] = []
+            for family in (AF_INET, AF_INET6):
+                held |= self._kernel.dump_addresses(link.ifindex, family)
+                found += self._kernel.dump_routes(link.ifindex, family)
+                await self._spend(threaded)
+        return snapshot
+
+    async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
+        """Who else is on these links, as the neighbour table knows it."""
+        self._may_fail()
+        devices = [d for d in map(self._kernel.names.get, links) if d is not None]
+        neighbours = {
+            family: self._network.neighbours_of(devices, family) for family in inquiry.neighbours
+        }
+        own = {h.text for d in self._kernel.devices.values() for h in d.held}
+        return Nearby(neighbours=neighbours, own=frozenset(own & inquiry.addresses))
+
+    def probe_sockets(self, readable: Callable[[], None]) -> SimulatedProbes:
+        """Sockets for the probes of one group."""
+        return SimulatedProbes(self._kernel, self._network, lambda: self.open, readable)
+
+    # Changing -----------------------------------------------------------------------------------
+
+    def prepare(self, steps: Sequence[Step]) -> Prepared:
+        """Encode steps for the members as they are now."""
+        known = [(step, self._encode(step)) for step in steps if step.member in self._links]
+        return Encoded(steps, known, [s for s in steps if s.member not in self._links])
+
+    async def apply(self, prepared: Prepared) -> list[Failure]:
+        """Carry out steps in order and return those that the kernel refused."""
+        assert isinstance(prepared, Encoded)
+        async with self._turn:
+            self._may_fail()
+            threaded = self._random.random() < self._faults.threaded
+            refusals: list[tuple[Step, int]] = []
+            for step, message in prepared.messages:
+                await self._spend(threaded)
+                number = self._send(step, message)
+                if number:
+                    refusals.append((step, number))
+            refusals += [(step, errno.ENODEV) for step in prepared.gone]
+            await self._spend(threaded)
+        return [
+            Failure(step, number, os.strerror(number))
+            for step, number in refusals
+            if number not in ALREADY_SO[type(step)]
+        ]
+
+    def _encode(self, step: Step) -> bytes:
+        link = self._links[step.member]
+        match step:
+            case AddAddress(address=address, label=label, proto=proto):
+                return codec.add_address(address.spec, link.ifindex, label, proto)
+            case AddAnchor():
+                spec = codec.declared_spec(anchor(link), IFA_F_NOPREFIXROUTE, SCOPE_LINK)
+                return codec.add_address(spec, link.ifindex, "", OWNER)
+            case AddTestAddress(key=key):
+                spec = codec.declared_spec(key, IFA_F_NOPREFIXROUTE)
+                return codec.add_address(spec, link.ifindex, "", OWNER)
+            case DeleteAddress():
+                return link.ifindex.to_bytes(4, "little")
+            case ReplaceRoute(route=route, protocol=protocol):
+                return codec.replace_route(route.route, link.ifindex, protocol)
+            case DeleteRoute(route=route):
+                return codec.delete_route(route, link.ifindex)
+        raise TypeError(f"not a kernel step: {step}")
+
+    def _send(self, step: Step, message: bytes) -> int:
+        """Carry out one message; the errno when it is refused, else 0."""
+        self._watcher.effect("message")
+        try:
+            if self._random.random() < self._faults.refuse:
+                raise OSError(self._random.choice(TRANSIENT), "out of buffers")
+            match step:
+                case AddAddress() | AddAnchor() | AddTestAddress():
+                    self._kernel.add(message, self)
+                case DeleteAddress(key=key):
+                    self._kernel.delete(int.from_bytes(message, "little"), key, self)
+                case ReplaceRoute():
+                    routes.replace(self._kernel, message, self)
+                case DeleteRoute():
+                    routes.delete(self._kernel, message, self)
+        except OSError as error:
+            self._watcher.refused(step, error.errno or 0)
+            return error.errno or 0
+        return 0
+
+    async def _spend(self, threaded: bool) -> None:
+        """Let a message take its time: with the loop going on, or while it is held."""
+        seconds = self._random.uniform(0, self._faults.message)
+        if threaded:
+            await asyncio.sleep(seconds)
+        else:
+            self._kernel.clock.spend(seconds)
+
+    # Packets ------------------------------------------------------------------------------------
+
+    def announce(self, key: str, member: str) -> None:
+        """Send one announcement from a member; raises OSError when it cannot."""
+        link = self._links.get(member)
+        device = self._kernel.devices.get(link.ifindex) if link is not None else None
+        if device is None:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        if not device.up:
+            raise OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))
+        self._may_fail()
+        self._watcher.effect("frame")
+        self._watcher.announced(device, key)
+        self._network.announce(device, address_of(key))
+
+    def count_unicast(self, member: str, keys: Iterable[str]) -> Counter:
+        """Start to count what still arrives on a member for these addresses; raises OSError."""
+        if member not in self._kernel.names:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        self._may_fail()
+        return Counter(self._network, member, frozenset(address_of(key) for key in keys))
+
+    def _may_fail(self) -> None:
+        if self._faults.fail and self._random.random() < self._faults.fail:
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+
+class Counter:
+    """Implements `protocol.QuietCounter` on the simulated network."""
+
+    def __init__(self, network: Network, member: str, texts: frozenset[str]) -> None:
+        self._network, self._member, self._texts = network, member, texts
+        self._last = network.clock.now
+
+    def arrived(self) -> int:
+        """Packets since the last call."""
+        now = self._network.clock.now
+        since, self._last = now - self._last, now
+        device = self._network.kernel.names.get(self._member)
+        return self._network.traffic(device, self._texts, since)
+
+    def close(self) -> None:
+        """Stop counting."""

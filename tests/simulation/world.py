@@ -1,0 +1,366 @@
+"""One simulated host on its network, from boot to the end of a seed.
+
+Everything that happens comes from the seed: what the host looks like, what is done to it, how long
+things take. `run` lets time pass, `settle` stops the evil and judges what is left at rest.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ipmp.config import Config, ConfigError, GroupConfig, load
+from ipmp.decision import Refusal
+from ipmp.intent import Intent
+from ipmp.model import Event, OperationRequest
+from tests.simulation.clock import Clock
+from tests.simulation.connection import Connection, Faults
+from tests.simulation.disk import Disk
+from tests.simulation.invariants import Invariants
+from tests.simulation.kernel import Effects, SimulatedKernel
+from tests.simulation.ledger import Ledger
+from tests.simulation.life import NO_DEFAULTS, Killed, Life, seams
+from tests.simulation.network import Network
+from tests.simulation.payloads import Held
+from tests.simulation.scenario import GroupPlan, draw_groups, furnish, hosts, toml
+
+TRACE = 200  # last events kept for a report
+SHARED_MEMORY = Path("/dev/shm")
+REST_SECONDS = 11.0  # longer than the time between two full readings
+PATIENCE_SECONDS = 130.0  # in which everything must have come to rest
+STILL_SECONDS = 1.0  # without a message to the kernel
+THREADED = 0.2  # share of seeds in which the daemon computes in threads
+
+
+class InvariantBroken(AssertionError):
+    """What was broken, when, and what led to it."""
+
+
+class Broken(SystemExit):
+    """Carries the report out through tasks and the loop."""
+
+    def __init__(self, report: str) -> None:
+        super().__init__(report)
+        self.report = report
+
+
+class World:
+    """The host, its network, its daemon, and those who judge it."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = Random(f"{seed}/chance")
+        self.clock = Clock()
+        self.kernel = SimulatedKernel(self.clock, self.chance)
+        self.kernel.witness = self._witness
+        self.network = Network(self.kernel, self.clock, self.chance)
+        self.disk = Disk()
+        self.faults = Faults()
+        self.ledger = Ledger()
+        self.invariants = Invariants(self)
+        self.events = 0
+        self.trace: deque[tuple[float, str, tuple[object, ...]]] = deque(maxlen=TRACE)
+        self.life: Life | None = None
+        self.stopped_cleanly = False
+        self.in_force: list[Config] = []  # at rest one; during a reload the new one is the last
+        self._touched: dict[str, float] = {}
+        self._orders: list[tuple[str, str, str]] = []
+        self._stack = ExitStack()
+        self._directory = Path(
+            tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
+        )
+        self.config_file = self._directory / "ipmp.toml"
+        draw = Random(f"{seed}/host")
+        self.groups = draw_groups(draw)
+        self.configure(self.groups)
+        furnish(self.kernel, self.groups, draw)
+        self.network.alive = {group.name: hosts(group) for group in self.groups}
+
+    def __enter__(self) -> World:
+        self._stack.enter_context(seams(self.kernel, threads=self.chance.random() < THREADED))
+        self.start()
+        self.run(1.0)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.life is not None:
+            self.life.end()
+            self.life.bury()
+        self._stack.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    # Time -----------------------------------------------------------------------------------------
+
+    def run(self, seconds: float) -> None:
+        """Let so much time pass. Raises InvariantBroken."""
+        until = self.clock.now + seconds
+        try:
+            while self.clock.now < until:
+                if self.life is None:
+                    self.clock.step(until)
+                else:
+                    self._live(self.life, until)
+        except Broken as broken:
+            raise InvariantBroken(broken.report) from broken.__cause__
+
+    def _live(self, life: Life, until: float) -> None:
+        self.clock.after(until - self.clock.now, life.loop.stop)
+        with suppress(Killed):
+            life.loop.run_forever()
+        if life.ended:
+            life.bury()
+            self._orders.clear()
+            self.life = None
+
+    def suffer(self, faults: Faults) -> None:
+        """From now on the kernel and the network are as bad as this."""
+        for name in Faults.__struct_fields__:
+            setattr(self.faults, name, getattr(faults, name))
+        self.network.loss = faults.loss
+
+    def settle(self) -> None:
+        """Nothing more is done to the host; judge it when it has come to rest."""
+        self.suffer(Faults())
+        if self.life is not None:
+            self.life.fuse = None
+        until = self.clock.now + PATIENCE_SECONDS
+        self.run(REST_SECONDS)
+        while self.life is None or not self._rests(self.life):
+            if self.life is None:
+                self.start()
+            if self.clock.now > until:
+                self._at_once(lambda: self.broken("invariant 2", self._unrest()))
+            self.run(STILL_SECONDS)
+        self.in_force = self.in_force[-1:]
+        life = self.life
+        self._at_once(lambda: self.invariants.at_rest(life))
+
+    def _rests(self, life: Life) -> bool:
+        still = self.clock.now - life.last_write >= STILL_SECONDS
+        return (
+            still
+            and life.ready
+            and life.daemon is not None
+            and not self._orders
+            and all(
+                (runner.is_settled or not self.usable(runner.config)) and runner.members.due is None
+                for runner in life.daemon.runners.values()
+            )
+        )
+
+    def _unrest(self) -> str:
+        """Why the daemon does not come to rest."""
+        if self.life is None or self.life.daemon is None:
+            return "the daemon does not start"
+        if self.life.daemon.failed.done():
+            return f"a runner has died: {self.life.daemon.failed.exception()!r}"
+        runners = self.life.daemon.runners.values()
+        busy = [r.config.name for r in runners if not r.is_settled]
+        return f"it never comes to rest; busy are {busy}, waiting {self._orders}"
+
+    def _at_once(self, judge: Callable[[], None]) -> None:
+        try:
+            judge()
+        except Broken as broken:
+            raise InvariantBroken(broken.report) from None
+
+    # The daemon -----------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.in_force[-1]
+
+    def configure(self, groups: list[GroupPlan]) -> None:
+        """Write the file; whoever starts or reloads the daemon next puts it in force."""
+        self.groups = groups
+        self.config_file.write_text(toml(groups))
+
+    def start(self) -> None:
+        """Start the daemon, unless one runs."""
+        if self.life is None:
+            self.note("the daemon is started")
+            self.configure(self.groups)
+            self._put_in_force()
+            self.life = Life(self)
+            self.stopped_cleanly = False
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        if self.life is not None and self.life.ready:
+            self.note("the daemon is stopped")
+            self.life.stop()
+
+    def stopped(self, life: Life) -> None:
+        """The daemon has stopped; what it has not read is as if it happened afterwards."""
+        self.stopped_cleanly = self.disk.intent.clean
+        if self.stopped_cleanly:
+            self.ledger.doubt_unread(self.config, partial(self.stale, life))
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.life is not None:
+            self.note("the daemon is killed")
+            self.life.kill()
+
+    def operate(self, operation: str, interface: str, actor: str) -> None:
+        """Somebody orders offline, online, hold or release."""
+        request = OperationRequest(reason="simulation", actor=actor)
+        order = (operation, interface, actor)
+
+        async def carry_out() -> None:
+            assert self.life is not None
+            assert self.life.daemon is not None
+            self._orders.append(order)
+            try:
+                await self.life.daemon.operate(operation, interface, request, actor)
+            except (Refusal, OSError) as error:
+                self.note("%s of %s: %s", operation, interface, error)
+            finally:
+                if order in self._orders:
+                    self._orders.remove(order)
+
+        self._ask(carry_out)
+
+    def reload(self) -> None:
+        """SIGHUP, or the API."""
+
+        async def carry_out() -> None:
+            assert self.life is not None
+            assert self.life.daemon is not None
+            self._put_in_force()
+            self._orders.append(("reload", "", ""))
+            try:
+                await self.life.daemon.reload("simulation")
+            except (ConfigError, OSError) as error:
+                self.note("reload: %s", error)
+            finally:
+                self._orders = [order for order in self._orders if order[0] != "reload"]
+
+        self._ask(carry_out)
+
+    def _ask(self, order: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self.life is not None and self.life.ready:
+            self.life.order(order())
+
+    def _put_in_force(self) -> None:
+        with suppress(ConfigError):
+            config = load(self.config_file, NO_DEFAULTS)
+            before = self.in_force[-1].groups if self.in_force else {}
+            for name in before.keys() | config.groups.keys():
+                if before.get(name) != config.groups.get(name):
+                    self.ledger.doubt_group(name)
+            self.in_force.append(config)
+
+    # What is known --------------------------------------------------------------------------------
+
+    def works(self, name: str) -> bool:
+        """Whether a member can carry traffic, as far as anybody on the host can see."""
+        device = self.kernel.names.get(name)
+        return device is not None and device.link().up and device.link().carrier is not False
+
+    def usable(self, group: GroupConfig) -> list[str]:
+        """Members that work and that nobody has taken offline."""
+        offline = self.disk.intent.offline
+        return [name for name in group.members if name not in offline and self.works(name)]
+
+    def stale(self, life: Life, *objects: str) -> bool:
+        """Whether something else has touched one of these since the daemon has last read them."""
+        read = [life.read_at[name] for name in objects if name in life.read_at]
+        if not read:
+            return True
+        since = min(read)
+        return any(self._touched.get(name, 0.0) >= since for name in objects)
+
+    def asked(self, operation: str, interface: str) -> list[str]:
+        """Who has ordered this and waits for it."""
+        return [a for o, i, a in self._orders if (o, i) == (operation, interface)]
+
+    def was_dropped(self, interface: str) -> bool:
+        """Whether a reload has taken the interface out of its group."""
+        groups = [
+            {g.name for g in config.groups.values() if interface in g.members}
+            for config in self.in_force
+        ]
+        return any(g != groups[0] for g in groups) or not groups[-1]
+
+    def group_in_force(self, interface: str) -> GroupConfig | None:
+        """The group of a member, in the newest configuration that has it."""
+        for config in reversed(self.in_force):
+            for group in config.groups.values():
+                if interface in group.members:
+                    return group
+        return None
+
+    def groups_in_force(self, interface: str) -> list[GroupConfig]:
+        """The groups of a member, in each configuration in force."""
+        groups = [g for config in self.in_force for g in config.groups.values()]
+        return [group for group in groups if interface in group.members]
+
+    def is_kept(self, held: Held) -> bool:
+        """Whether the address must not get lost: no reload has just retired it."""
+        declared = [
+            any(a.address == held.key for g in config.groups.values() for a in g.addresses)
+            for config in self.in_force
+        ]
+        return declared[-1] or not any(declared)
+
+    # Witnesses ------------------------------------------------------------------------------------
+
+    def _witness(self, effects: Effects) -> None:
+        """The kernel has carried out a message."""
+        ours = isinstance(effects.by, Connection)
+        self.note("%s: %s %s on %s", "mpathd" if ours else "outside", effects.verb, effects.what, effects.device)
+        if ours:
+            assert self.life is not None
+            self.invariants.acted(self.life, effects)
+            return
+        self.count()
+        self.touch(effects.device, *(h.key for _, h in (*effects.removed, *effects.added)))
+        self.touch(*(str(e.key) for e in (*effects.routes_removed, *effects.routes_added)))
+        self._peers_notice(effects)
+        on_purpose = effects.verb not in ("up", "down", "remove", "create", "carrier", "no-carrier")
+        self.ledger.doubt(effects, on_purpose=on_purpose or self.stopped_cleanly)
+
+    def _peers_notice(self, effects: Effects) -> None:
+        """Who adds an address makes sure of it; a second copy that goes again leaves no trace."""
+        gone = effects.removed if effects.verb == "delete" else []
+        for _, held in (*effects.added, *gone):
+            twice = any(d.find(held.key) not in (None, held) for d in self.kernel.devices.values())
+            if twice is (held not in (h for _, h in effects.added)):
+                self.network.neighbours.pop(held.text, None)
+
+    def intended(self, before: Intent, after: Intent) -> None:
+        """The daemon has stored its intent."""
+        changed = before.offline.keys() ^ after.offline.keys()
+        self.touch(*changed)
+        self.invariants.intended(before, after)
+
+    def decided(self, event: Event) -> None:
+        """The daemon has written history."""
+        self.note("decided: %s", event.sentence)
+
+    def touch(self, *objects: str) -> None:
+        """Something else than the daemon's plan has changed these."""
+        self._touched.update(dict.fromkeys(objects, self.clock.now))
+
+    def count(self) -> None:
+        """One more event."""
+        self.events += 1
+
+    def note(self, text: str, *arguments: object) -> None:
+        """Remember for a report."""
+        self.trace.append((self.clock.now, text, arguments))
+
+    def broken(self, what: str, detail: str, cause: BaseException | None = None) -> None:
+        """Report and stop."""
+        lines = [f"{when:10.4f}  {text % arguments}" for when, text, arguments in self.trace]
+        head = f"seed {self.seed}: {what} is broken at {self.clock.now:.4f}: {detail}"
+        raise Broken("\n".join((head, *lines, head))) from cause
