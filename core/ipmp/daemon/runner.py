@@ -100,8 +100,9 @@ class Runner:
 
     def poll_carrier(self) -> None:
         """Ask every member for its carrier, and wake when one has changed."""
-        if self.members.differ():
-            self.wake()
+        with suppress(OSError):  # it is asked again at the next heartbeat
+            if self.members.differ():
+                self.wake()
 
     async def settled(self) -> None:
         """Wait until a pass has found nothing to do and nothing is under way."""
