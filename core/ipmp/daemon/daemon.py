@@ -81,6 +81,7 @@ class Daemon:
         self._status: Status | None = None
         self._started = self.wall()
         self._generation = 1
+        self._reloading = asyncio.Lock()
         self._reload_ok, self._reload_time, self._reload_error = True, self._started, ""
         self._announced = {str(family): 0 for family in Family}
         self._announce_failures = {str(family): 0 for family in Family}
@@ -278,6 +279,10 @@ class Daemon:
 
     async def reload(self, actor: str) -> int:
         """Read the configuration again, all or nothing; raises ConfigError."""
+        async with self._reloading:  # one after the other: the newest file is in force at the end
+            return await self._reload(actor)
+
+    async def _reload(self, actor: str) -> int:
         try:
             config = await asyncio.to_thread(load, Path(self._config.path))
             check(config)
