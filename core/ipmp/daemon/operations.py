@@ -20,7 +20,6 @@ from ipmp.group import refusal
 from ipmp.intent import Intent
 from ipmp.model import (
     HoldIntent,
-    InterfaceState,
     OfflineIntent,
     OperationRequest,
     OperationResult,
@@ -206,5 +205,6 @@ async def _settled(runner: Runner, result: OperationResult) -> OperationResult:
         quiet = runner.drains.verdict(result.interface) is not Verdict.STILL_RECEIVING
         left = any(k in runner.snapshot.addresses.get(result.interface, {}) for k in result.moved)
         return replace(result, verified=quiet and not left)
-    state = runner.members.group.member(result.interface).state
-    return replace(result, verified=state in (InterfaceState.OK, InterfaceState.UNKNOWN))
+    members = runner.members.group.members  # a reload may have taken it out meanwhile
+    works = any(m.name == result.interface and m.functioning for m in members)
+    return replace(result, verified=works)
