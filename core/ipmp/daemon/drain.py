@@ -84,10 +84,13 @@ class Drains:
             self._last[member] = ended.verdict
         for member, addresses in leaving.items():
             drain = self._open.get(member)
-            if drain is not None and addresses.items() <= drain.leaving.items():
-                continue
             if drain is not None:
-                drain.close()
+                judged = drain.verdict is not Verdict.WAITING
+                if addresses == drain.leaving or (
+                    judged and addresses.items() <= drain.leaving.items()
+                ):
+                    continue
+                drain.close()  # it would wait for what has been turned back
             self._open[member] = self._start(member, addresses)
 
     def look(self, announced: Container[tuple[str, str]], now: float) -> bool:
