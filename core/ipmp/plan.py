@@ -296,9 +296,8 @@ def _doom(
         for member, held in snapshot.addresses.items():
             if member == target or key not in held:
                 continue
-            if member in progress.dead or (
-                member in progress.quiet and (key, target) in progress.announced
-            ):
+            told = key in snapshot.addresses[target] and (key, target) in progress.announced
+            if member in progress.dead or (member in progress.quiet and told):
                 doomed.setdefault(member, set()).add(key)
 
 

@@ -119,6 +119,9 @@ class Executor:
         if steps is None:
             return None
         of_kernel = [step for step in steps if not isinstance(step, Announce)]
+        for step in of_kernel:
+            if isinstance(step, AddAddress):  # it is not there, so it is not announced meanwhile
+                self._announcer.withdraw(step.address.key, step.member)
         return _Batch(steps, self._context.kernel.prepare(of_kernel) if of_kernel else None)
 
     @asynccontextmanager
@@ -151,7 +154,6 @@ class Executor:
     def _done(self, step: Step, snapshot: Snapshot, why: WhyMoved) -> Decision | None:
         match step:
             case AddAddress(address=address, member=member):
-                self._announcer.withdraw(address.key, member)
                 return self._arrived(address, member, why)
             case Announce(address=address, member=member, urgent=urgent):
                 self._announce(address.key, member, urgent)
