@@ -25,6 +25,10 @@ from ipmp.world import is_ipv4
 PAUSES_IPV4 = (1.1, 2.0, 2.0)
 PAUSES_IPV6 = (1.0, 1.0)
 
+#: Seconds until one that could not be sent is tried again, with all its repeats.
+RETRY = 0.5
+FIRST = -1  # its position in the schedule
+
 #: Seconds in which a member sends no more than its rate.
 WINDOW = 1.0
 
@@ -96,6 +100,13 @@ class Announcer:
             number = self._schedule(key, member, sent=False)
             self._queue(member, rate).firsts.append((key, number))
 
+    def failed(self, key: str, member: str, now: float) -> None:
+        """What was taken last could not be sent: begin anew in a while."""
+        schedule = self._schedules.get(key)
+        if schedule is not None and schedule.member == member:
+            number = self._schedule(key, member, sent=False)
+            heapq.heappush(self._queues[member].repeats, (now + RETRY, key, number, FIRST))
+
     def withdraw(self, key: str, member: str) -> None:
         """The member has lost the address: whatever was still to be sent is cancelled."""
         schedule = self._schedules.get(key)
@@ -123,7 +134,10 @@ class Announcer:
         while queue.repeats and queue.repeats[0][0] <= now:
             due, key, number, position = heapq.heappop(queue.repeats)
             if self._current(key, number):
-                self._repeat(queue, key, number, position + 1, due)
+                if position == FIRST:
+                    self._sent(queue, key, member, now)
+                else:
+                    self._repeat(queue, key, number, position + 1, due)
                 return key
         return None
 

@@ -181,10 +181,10 @@ class Runner:
         now = self.context.monotonic()
         for announcement in list(self.announcer.take(now)):
             key, member = announcement.key, announcement.member
-            if self._owns(key, member):
-                self.context.announce(key, member)
-            else:
+            if not self._owns(key, member):
                 self.announcer.withdraw(key, member)
+            elif not self.context.announce(key, member):
+                self.announcer.failed(key, member, now)
         if self.drains.look(self.announcer, now):
             self._again = True
         closed = self.books.settle(self.announcer, now, self.context.wall())
