@@ -154,21 +154,21 @@ class Executor:
     def _done(self, step: Step, snapshot: Snapshot, why: WhyMoved) -> Decision | None:
         match step:
             case AddAddress(address=address, member=member):
-                return self._arrived(address, member, why)
+                return self._books.restored(address.key, member)
             case Announce(address=address, member=member, urgent=urgent):
                 self._announce(address.key, member, urgent)
                 # It may have had its copy all along: a move turned back, or cut short by a kill.
                 if not self._books.is_at(address.key, member):
-                    return self._arrived(address, member, why)
+                    return self._moved(address, member, why)
             case DeleteAddress(key=key, member=member):
                 self._announcer.withdraw(key, member)
             case ReplaceRoute(route=route, member=member):
                 return self._books.rerouted(route, member, snapshot)
         return None
 
-    def _arrived(self, address: DataAddress, member: str, why: WhyMoved) -> Decision | None:
+    def _moved(self, address: DataAddress, member: str, why: WhyMoved) -> Decision | None:
         reason, wall = why(address.key, member), self._context.wall()
-        return self._books.added(address, member, reason, self.noticed, wall)
+        return self._books.moved(address, member, reason, self.noticed, wall)
 
     def _announce(self, key: str, member: str, urgent: bool) -> None:
         """Send or queue it; an urgent one that cannot be sent now is tried again in its turn."""

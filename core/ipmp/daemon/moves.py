@@ -99,18 +99,25 @@ class Books:
             return 0.0
         return place.times[0] + MOVE_WINDOW
 
-    def added(
+    def restored(self, key: str, member: str) -> Decision | None:
+        """Note that `member` has its address again, or has a new one; moves are booked later."""
+        if key not in self.places:
+            self.seen(key, member)
+            return None
+        if not self.is_at(key, member):
+            return None
+        self.drift["address"] += 1
+        return self._decision(Kind.ADDRESS_RESTORED, Reason.FOREIGN_CHANGE, member, key)
+
+    def moved(
         self, address: DataAddress, target: str, reason: MoveReason, began: float, wall: float
     ) -> Decision | None:
-        """Note that `target` has the address from now on; None when that is its first place."""
+        """Note that `target` speaks for the address from now on; None for its first place."""
         key = address.key
         place = self.places.get(key)
         if place is None:
             self.seen(key, target)
             return None
-        if place.member == target:
-            self.drift["address"] += 1
-            return self._decision(Kind.ADDRESS_RESTORED, Reason.FOREIGN_CHANGE, target, key)
         source, place.member = place.member, target
         place.moves += 1
         place.times = (*place.times, began)[-MOVE_LIMIT:]
