@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 
 import msgspec
 
@@ -112,6 +112,19 @@ class Announcer:
         schedule = self._schedules.get(key)
         if schedule is not None and schedule.member == member:
             del self._schedules[key]
+
+    def silence(self, member: str) -> None:
+        """The member is not what it was: whatever it has must be announced anew."""
+        self._queues.pop(member, None)
+        self._schedules = {k: s for k, s in self._schedules.items() if s.member != member}
+
+    def check(self, held: Mapping[str, Container[str]]) -> None:
+        """Withdraw what is still to be sent for addresses that their member has lost."""
+        for member, queue in self._queues.items():
+            waiting = {key for key, _ in queue.firsts} | {key for _, key, _, _ in queue.repeats}
+            for key in waiting:
+                if key not in held.get(member, ()):
+                    self.withdraw(key, member)
 
     def take(self, now: float) -> Iterator[Announcement]:
         """What is to be sent now."""

@@ -33,7 +33,7 @@ class Members:
         self.group = initial_group(config, frozenset(inactive), self.lost_before)
         self.links: dict[str, Link] = {}
         self.transitions: dict[str, dict[str, int]] = {m.name: {} for m in self.group.members}
-        self.rewired: list[str] = []  # members whose hardware address has changed
+        self.rewired: list[str] = []  # members that are another device, or have another address
         self.due: float | None = None  # when to look again although nothing may have happened
         self._context = context
         self._config = config
@@ -82,11 +82,7 @@ class Members:
         """Read the links and step the state machine."""
         context, now = self._context, self._context.monotonic()
         before_links, self.links = self.links, self._read()
-        self.rewired += (
-            name
-            for name, link in self.links.items()
-            if name in before_links and before_links[name].hwaddr != link.hwaddr
-        )
+        self._compare(before_links)
         standings = self._standings()
         facts = {m.name: self._facts(m.name, standings, now) for m in self.group.members}
         events, self.due = observe(self.group, facts, self._config.up_delay, now)
@@ -122,6 +118,15 @@ class Members:
         sight = self._sights[name] = look(self._sights.get(name), link, now)
         standing = standings.get(name, UNPROBED)
         return Facts(link, sight, self._context.offline(name), standing)
+
+    def _compare(self, before: Mapping[str, Link]) -> None:
+        """A device that was replaced took its addresses along and has the default settings."""
+        now = {name: (link.ifindex, link.hwaddr) for name, link in self.links.items()}
+        self.rewired += (
+            name for name, ln in before.items() if now.get(name) != (ln.ifindex, ln.hwaddr)
+        )
+        if any(name in now and now[name][0] != link.ifindex for name, link in before.items()):
+            self._context.appeared(self._config)
 
     def _note(self, old: Member, new: Member) -> None:
         if old.state is not new.state or not old.known:

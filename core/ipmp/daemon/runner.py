@@ -241,9 +241,7 @@ class Runner:
     def _announce_anew(self) -> None:
         """The link must learn the new hardware address of a member."""
         for member in self.members.rewired:
-            for key, place in self.books.places.items():
-                if place.member == member:
-                    self.announcer.withdraw(key, member)
+            self.announcer.silence(member)
         self.members.rewired.clear()
 
     async def _publish(self, decisions: list[Decision]) -> None:
@@ -256,6 +254,7 @@ class Runner:
         """Take note of what the snapshot shows for the first time."""
         homes, first = self.homes, self._first
         self._first = False
+        self.announcer.check(self.snapshot.addresses)
         if first and self._clean:
             homes = forget_missing(homes, self.snapshot)
         removed = {k for k in self._removed if not self._lost_with_link(k)}
@@ -322,8 +321,8 @@ class Runner:
 
     def _owns(self, key: str, member: str) -> bool:
         """Asked before every announcement: never speak for an address that has left."""
-        place = self.books.places.get(key)
-        return place is not None and place.member == member and member not in self.members.dead
+        ours = key in self.homes.addresses and self.books.is_at(key, member)
+        return ours and member not in self.members.dead
 
     def _reason(self, key: str, target: str) -> MoveReason:
         place = self.books.places.get(key)
