@@ -162,6 +162,7 @@ class Executor:
                     return self._moved(address, member, why)
             case DeleteAddress(key=key, member=member):
                 self._announcer.withdraw(key, member)
+                self._books.left.discard((key, member))
             case ReplaceRoute(route=route, member=member):
                 return self._books.rerouted(route, member, snapshot)
         return None

@@ -70,6 +70,7 @@ class Books:
     def __init__(self, group: str) -> None:
         self.group = group
         self.places: dict[str, Place] = {}
+        self.left: set[tuple[str, str]] = set()  # (key, member): copies to be deleted there
         self.failovers = dict.fromkeys(MoveReason, 0)
         self.failbacks = dict.fromkeys(MoveReason, 0)
         self.drift = {"address": 0, "route": 0}  # foreign changes put right
@@ -119,6 +120,8 @@ class Books:
             self.seen(key, target)
             return None
         source, place.member = place.member, target
+        self.left.add((key, source))
+        self.left.discard((key, target))
         place.moves += 1
         place.times = (*place.times, began)[-MOVE_LIMIT:]
         place.last_move = wall

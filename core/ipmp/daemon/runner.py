@@ -9,13 +9,14 @@ a new reading. Between passes it ticks: paced announcements go out, drains are j
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 
 import structlog
 
 from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
+from ipmp.daemon import copies
 from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
 from ipmp.daemon.drain import POLL_SECONDS, Drains
@@ -25,8 +26,8 @@ from ipmp.daemon.members import Members
 from ipmp.daemon.moves import Books
 from ipmp.daemon.prober import Prober
 from ipmp.daemon.report import address_statuses
-from ipmp.decision import Decision, Kind, Reason
-from ipmp.homes import Homes, dynamic_addresses, forget_missing, remember, without
+from ipmp.decision import Decision
+from ipmp.homes import Homes, forget_missing, remember, without
 from ipmp.kernel.protocol import Changes
 from ipmp.model import AddressStatus, MoveReason
 from ipmp.placement import Placement, RoutePlacement, place_addresses, place_routes
@@ -229,8 +230,9 @@ class Runner:
         size = len(self.homes.addresses)
         placements, routes = await aside(size, self._place)
         decisions += self.limit.held_back(placements, self.context.monotonic())
-        self.drains.update(await aside(size, self._leaving, placements))
-        work = Work(placements, routes, self.snapshot, self.drains.judged, self.members.dead)
+        dead = self.members.dead
+        self.drains.update(await aside(size, copies.leaving, placements, self.snapshot, dead))
+        work = Work(placements, routes, self.snapshot, self.drains.judged, dead)
         acted = await self.executor.carry_out(work, self._reason, lambda: self._urgent, decisions)
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
         await self._publish(decisions)
@@ -271,25 +273,9 @@ class Runner:
         if homes is not self.homes:
             self.homes = homes
             self.context.homes_changed()
-        for member, held in self.snapshot.addresses.items():
-            for key in held:
-                if key in homes.addresses and key not in self.books.places:
-                    self.books.seen(key, member)
-                    if (first and self._clean) or not _moved_before(self.snapshot, key):
-                        self.announcer.assume(key, member)
-        return (*decisions, *self._warn_of_dynamic())
-
-    def _warn_of_dynamic(self) -> Iterable[Decision]:
-        for address in dynamic_addresses(self.config, self.snapshot):
-            if address.key not in self._warned:
-                self._warned.add(address.key)
-                yield Decision(
-                    Kind.REFUSED,
-                    Reason.DYNAMIC_ADDRESS,
-                    self.config.name,
-                    interface=address.member,
-                    address=address.key,
-                )
+        data, books, clean = homes.addresses, self.books, self._clean
+        copies.note(self.snapshot, data, books, self.announcer, first=first, clean=clean)
+        return (*decisions, *copies.stay(self.config, self.snapshot, self._warned))
 
     def _lost_with_link(self, key: RouteKey) -> bool:
         """A route that vanished with its member was not removed on purpose."""
@@ -306,19 +292,6 @@ class Runner:
         routes = list(place_routes(self.members.group, self.homes.routes, targets, self.snapshot))
         return placements, routes
 
-    def _leaving(self, placements: Iterable[Placement]) -> Mapping[str, dict[str, str]]:
-        """Copies on members that still work, of addresses that their target has already."""
-        dead, held = self.members.dead, self.snapshot.addresses
-        leaving: dict[str, dict[str, str]] = {}
-        for placement in placements:
-            key, target = placement.address.key, placement.target
-            if target is None or key not in held.get(target, ()):
-                continue
-            for member in self.snapshot.holders(key):
-                if member != target and member not in dead:
-                    leaving.setdefault(member, {})[key] = target
-        return leaving
-
     def _owns(self, key: str, member: str) -> bool:
         """Asked before every announcement: never speak for an address that has left."""
         ours = key in self.homes.addresses and self.books.is_at(key, member)
@@ -327,10 +300,3 @@ class Runner:
     def _reason(self, key: str, target: str) -> MoveReason:
         place = self.books.places.get(key)
         return self.members.reason(place.member if place is not None else None, target)
-
-
-def _moved_before(snapshot: Snapshot, key: str) -> bool:
-    """Found by a daemon whose predecessor was killed: it may have died before announcing."""
-    return len(snapshot.holders(key)) > 1 or any(
-        key in held and held[key].proto != 0 for held in snapshot.addresses.values()
-    )

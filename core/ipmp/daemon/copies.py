@@ -1,0 +1,74 @@
+"""Which member has a copy of which address: what is new, what others have made, what must go."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+
+from ipmp.announce import Announcer
+from ipmp.config import GroupConfig
+from ipmp.daemon.moves import Books
+from ipmp.decision import Decision, Kind, Reason
+from ipmp.homes import dynamic_addresses
+from ipmp.placement import Placement
+from ipmp.world import OWNER, Snapshot
+
+
+def note(
+    snapshot: Snapshot,
+    data: Container[str],
+    books: Books,
+    announcer: Announcer,
+    *,
+    first: bool,
+    clean: bool,
+) -> None:
+    """Book data addresses that were not booked yet, and copies that others have made.
+
+    At the first look the link knows where they are when the last daemon ended cleanly; one that was
+    killed may have died before it announced. Later the link knows of what others have put there,
+    and not of a copy of ours. Whoever made a second copy may have announced it, so the holder
+    speaks again (linux-peers 2.4: after a duplicate was removed).
+    """
+    held_by = snapshot.addresses
+    books.left = {(key, m) for key, m in books.left if key in held_by.get(m, ())}
+    for member, held in held_by.items():
+        for key, address in held.items():
+            if key not in data:
+                continue
+            place = books.places.get(key)
+            if place is None:
+                books.seen(key, member)
+                if clean if first else address.proto != OWNER:
+                    announcer.assume(key, member)
+            elif place.member != member and (key, member) not in books.left:
+                books.left.add((key, member))
+                announcer.withdraw(key, place.member)
+
+
+def leaving(
+    placements: Iterable[Placement], snapshot: Snapshot, dead: Container[str]
+) -> dict[str, dict[str, str]]:
+    """Copies on working members of addresses that their target has: member -> key -> target."""
+    found: dict[str, dict[str, str]] = {}
+    for placement in placements:
+        key, target = placement.address.key, placement.target
+        if target is None or key not in snapshot.addresses.get(target, ()):
+            continue
+        for member in snapshot.holders(key):
+            if member != target and member not in dead:
+                found.setdefault(member, {})[key] = target
+    return found
+
+
+def stay(config: GroupConfig, snapshot: Snapshot, told: set[str]) -> Iterator[Decision]:
+    """Say once of each leased or autoconfigured address that it does not move."""
+    for address in dynamic_addresses(config, snapshot):
+        if address.key not in told:
+            told.add(address.key)
+            yield Decision(
+                Kind.REFUSED,
+                Reason.DYNAMIC_ADDRESS,
+                config.name,
+                interface=address.member,
+                address=address.key,
+            )
