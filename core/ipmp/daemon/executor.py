@@ -60,6 +60,7 @@ class Executor:
     ) -> None:
         self.config = config
         self.noticed = context.monotonic()  # when the cause of what is done now was noticed
+        self.acting = False  # it has changed the kernel since the runner was at rest
         self._context = context
         self._announcer = announcer
         self._books = books
@@ -119,6 +120,7 @@ class Executor:
         if steps is None:
             return None
         of_kernel = [step for step in steps if not isinstance(step, Announce)]
+        self.acting = self.acting or bool(of_kernel)
         for step in of_kernel:
             if isinstance(step, AddAddress):  # it is not there, so it is not announced meanwhile
                 self._announcer.withdraw(step.address.key, step.member)

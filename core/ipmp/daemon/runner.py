@@ -112,7 +112,7 @@ class Runner:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is under way."""
-        return self._settled.is_set()
+        return self._settled.is_set() and not self.executor.acting
 
     async def looked(self) -> None:
         """Wait until the group has been looked at once."""
@@ -154,7 +154,10 @@ class Runner:
                 if foreign:
                     await self._sleep(FOREIGN_SECONDS, urgent_only=True)
             self._tick()
-            if not (self._again or self._wake.is_set() or self.drains or self.books.under_way):
+            if self._again or self._wake.is_set() or self.drains or self.books.under_way:
+                self._settled.clear()
+            else:
+                self.executor.acting = False
                 self._settled.set()
             await self._sleep(self._pause(), urgent_only=False)
 
