@@ -61,8 +61,8 @@ class Groups:
         await self._watch()
 
     async def stop(self) -> bool:
-        """Stop all runners; whether none had anything under way."""
-        settled = all(runner.is_settled for runner in self.runners.values())
+        """Stop all runners; whether none had anything under way, or without a place."""
+        settled = all(r.is_settled and r.is_whole for r in self.runners.values())
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

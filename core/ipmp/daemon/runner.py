@@ -114,6 +114,14 @@ class Runner:
         """Whether nothing is under way."""
         return self._settled.is_set() and not self.executor.acting
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is somewhere: else what is missing was not taken away on purpose."""
+        found = self.snapshot.routes_by_identity()
+        return all(map(self.snapshot.holders, self.homes.addresses)) and all(
+            route.identity in found for route in self.homes.routes
+        )
+
     async def looked(self) -> None:
         """Wait until the group has been looked at once."""
         await self._looked.wait()
