@@ -14,12 +14,14 @@ import msgspec
 from ipmp.config import GroupConfig
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.world import (
+    AF_INET,
     OWNER,
     SCOPE_UNIVERSE,
     Address,
     AddressSpec,
     DataAddress,
     DataRoute,
+    Route,
     RouteIdentity,
     RouteKey,
     Snapshot,
@@ -199,10 +201,10 @@ def _learn_routes(
     for route in found:
         old = known.get(route.identity)
         if old is None:
-            _drop_replaced(known, route.key, present)
             known[route.identity] = DataRoute(route, config.name)
         elif route.protocol != OWNER and route != old.route and old.route not in found:
             known[route.identity] = DataRoute(route, config.name)
+    _drop_replaced(known, found)
     for identity, gone in list(known.items()):
         if identity[0] in removed and identity not in present:
             del known[identity]
@@ -210,14 +212,18 @@ def _learn_routes(
     return tuple(known.values())
 
 
-def _drop_replaced(
-    known: dict[RouteIdentity, DataRoute],
-    key: RouteKey,
-    present: Collection[RouteIdentity],
-) -> None:
-    """`ip route replace` with another gateway: a route is gone because a new one took over."""
-    for identity in [i for i in known if i[0] == key and i not in present]:
-        del known[identity]
+def _drop_replaced(known: dict[RouteIdentity, DataRoute], found: Collection[Route]) -> None:
+    """A route is gone because another one took over its place in the kernel: `ip route replace`."""
+    present = {route.identity for route in found}
+    taken = {_place_of(route) for route in found}
+    for identity, route in list(known.items()):
+        if identity not in present and _place_of(route.route) in taken:
+            del known[identity]
+
+
+def _place_of(route: Route) -> tuple[RouteKey, bool]:
+    """What only one route can have; IPv6 keeps one with and one without a gateway."""
+    return route.key, route.key.family != AF_INET and route.gateway is not None
 
 
 def _route_forgotten(route: DataRoute) -> Decision:
