@@ -25,6 +25,7 @@ from ipmp.world import (
     RouteIdentity,
     RouteKey,
     Snapshot,
+    address_of,
 )
 
 
@@ -52,7 +53,8 @@ def remember(
     """Learn from a snapshot; returns the same object when there was nothing to learn."""
     decisions: list[Decision] = []
     addresses = _learn_addresses(homes, config, snapshot, codec, decisions)
-    routes = _learn_routes(homes, config, snapshot, removed, decisions)
+    sources = {address_of(key) for key in addresses}
+    routes = _learn_routes(homes, config, snapshot, removed, sources, decisions)
     if addresses == homes.addresses and routes == homes.routes:
         return homes, tuple(decisions)
     return Homes(addresses, routes), tuple(decisions)
@@ -193,6 +195,7 @@ def _learn_routes(
     config: GroupConfig,
     snapshot: Snapshot,
     removed: Collection[RouteKey],
+    sources: Collection[str],
     decisions: list[Decision],
 ) -> tuple[DataRoute, ...]:
     known = {r.identity: r for r in homes.routes}
@@ -202,6 +205,9 @@ def _learn_routes(
         old = known.get(route.identity)
         if old is None:
             known[route.identity] = DataRoute(route, config.name)
+        elif route.source is None and old.route.source is not None:
+            if old.route.source not in sources:
+                known[route.identity] = _without_source(old, route)
         elif route.protocol != OWNER and route != old.route and old.route not in found:
             known[route.identity] = DataRoute(route, config.name)
     _drop_replaced(known, found)
@@ -224,6 +230,15 @@ def _drop_replaced(known: dict[RouteIdentity, DataRoute], found: Collection[Rout
 def _place_of(route: Route) -> tuple[RouteKey, bool]:
     """What only one route can have; IPv6 keeps one with and one without a gateway."""
     return route.key, route.key.family != AF_INET and route.gateway is not None
+
+
+def _without_source(old: DataRoute, found: Route) -> DataRoute:
+    """The kernel takes its source from an IPv6 route when the address is nowhere (linux-peers 1.5).
+
+    When that is a data address it comes back, and the source with it; else it is gone for good.
+    """
+    route = msgspec.structs.replace(found, member=old.home, protocol=old.route.protocol)
+    return DataRoute(route, old.group)
 
 
 def _route_forgotten(route: DataRoute) -> Decision:

@@ -274,7 +274,7 @@ def _route_steps(
         protocol = route.route.protocol if target == route.home else OWNER
         current = where.get(target)
         steps: list[Step] = []
-        if current is None or current.protocol != protocol:
+        if current is None or (current.protocol, current.source) != (protocol, route.route.source):
             steps.append(ReplaceRoute(route, target, protocol))
         else:
             steps += (DeleteRoute(r, m) for m, r in where.items() if m != target)
