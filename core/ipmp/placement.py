@@ -52,7 +52,8 @@ def place_addresses(
 ) -> Iterator[Placement]:
     """Yield the placement of each address, in order. Lazy, so that a caller may pause."""
     active = [m.name for m in group.members if m.active]
-    held = {name: snapshot.addresses.get(name, {}) for name in active}
+    present = snapshot.present()
+    held = {name: present.get(name, set()) for name in active}
     load = dict.fromkeys(active, 0)
     for address in addresses:
         holder = next((name for name in active if address.key in held[name]), None)

@@ -152,7 +152,7 @@ def plan(
     `tests` are the members' test addresses.
     """
     wanted = [(p.address, p.target) for p in placements if p.target is not None]
-    present = {member: set(held) for member, held in snapshot.addresses.items()}
+    present = snapshot.present()
     pending = [r for r in routes if r.target is not None]
     reach = {member: Reach(held if pending else ()) for member, held in present.items()}
     found, labels = snapshot.routes_by_identity(), _Labels(snapshot)
@@ -161,7 +161,8 @@ def plan(
     for stretch in _stretches(wanted):
         additions, announcements = _additions(stretch, snapshot, progress, present, labels)
         for step in additions if pending else ():
-            reach.setdefault(step.member, Reach()).add(step.address.key)
+            if isinstance(step, AddAddress):
+                reach.setdefault(step.member, Reach()).add(step.address.key)
         ready, pending = _ready(pending, reach)
         yield from _batches(steps)
         steps = (*additions, *_route_steps(ready, found, progress), *announcements)
@@ -194,9 +195,9 @@ def _additions(
     progress: Progress,
     present: dict[str, set[str]],
     labels: _Labels,
-) -> tuple[list[AddAddress], list[Announce]]:
+) -> tuple[list[AddAddress | DeleteAddress], list[Announce]]:
     """Additions, in order (invariant D), and the announcements that follow them."""
-    additions: list[AddAddress] = []
+    additions: list[AddAddress | DeleteAddress] = []
     announcements: list[Announce] = []
     for address, target in stretch:
         key, on_target = address.key, present.setdefault(target, set())
@@ -208,6 +209,8 @@ def _additions(
             label = address.label if at_home else labels.next(address, target)
             addition = AddAddress(address, target, label, address.proto if at_home else OWNER)
             if not _refused(addition, progress):
+                if key in snapshot.addresses[target]:
+                    additions.append(DeleteAddress(key, target))
                 additions.append(addition)
                 announcements.append(_announce(address, target, snapshot, progress))
                 on_target.add(key)

@@ -163,6 +163,20 @@ class Snapshot(msgspec.Struct):
         """Members that have the address `key` now."""
         return [member for member, held in self.addresses.items() if key in held]
 
+    def present(self) -> dict[str, set[str]]:
+        """Which member has what.
+
+        A copy that duplicate detection stops, because another member has the address already, is as
+        good as none (linux-peers 1.2).
+        """
+        present = {member: set(held) for member, held in self.addresses.items()}
+        for member, held in self.addresses.items():
+            for other, keys in present.items():
+                for key in held.keys() & keys if other != member else ():
+                    if held[key].flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
+                        present[member].discard(key)
+        return present
+
     def routes_by_identity(self) -> dict[RouteIdentity, dict[str, Route]]:
         """Where each route is: member -> route, by identity."""
         found: dict[RouteIdentity, dict[str, Route]] = {}
