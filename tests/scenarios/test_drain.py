@@ -7,12 +7,19 @@ import time
 import pytest
 
 from ipmp.lab import Lab
+from ipmp.lab.captures import UnicastIp
 from ipmp.lab.topology import HOST
 from tests.scenarios.conftest import StartHost
 from tests.support.lab import Host
 from tests.support.views import BOTH, IPV4, IPV6, PLAIN, held, on, peer_knows, routes
+from tests.support.wait import eventually
 
 FLOWING = 0.3  # seconds of stream before something is done under it
+SAFE = "ni0 is drained and quiet: it is safe to pull"
+UNSAFE = (
+    "ni0 is drained, but unicast traffic still arrives there after 2 s: "
+    "a peer has not learned the new member"
+)
 
 
 def drained_under(lab: Lab, host: Host, address: str, source: str = "peer") -> None:
@@ -63,6 +70,41 @@ def test_03_undo_restores_addresses_and_routes_as_they_were(
     assert host.if_mpadm("-r", "ni0").returncode == 0
     on(lab, "ni0", *BOTH, "192.168.1.6")
     assert (held(lab, "ni0"), held(lab, "ni1"), routes(lab)) == before
+
+
+def test_04_the_old_nic_is_idle_and_said_to_be_safe_to_pull(
+    lab: Lab, start_host: StartHost
+) -> None:
+    host = start_host(PLAIN)
+    with lab.meter("peer", IPV4) as stream, lab.sniff(HOST, "ni1", count=True) as new:
+        assert host.if_mpadm("-d", "ni0").returncode == 0
+        assert SAFE in host.sentences()
+        with lab.sniff(HOST, "ni0", count=True) as old:
+            carried = new.unicast_ip().incoming
+            eventually(lambda: new.unicast_ip().incoming > carried + 5000, 15)
+            assert old.unicast_ip() == UnicastIp(0, 0)
+        assert stream.result().lost == 0
+    assert SAFE in host.ipmp("explain", "ni0").stdout
+
+
+def test_04_traffic_that_does_not_leave_is_waited_for_and_then_warned_of(
+    lab: Lab, start_host: StartHost
+) -> None:
+    host = start_host(PLAIN)
+    deaf = f"neigh replace {IPV4} lladdr {lab.mac('ni0')} nud permanent dev eth0"
+    lab.run("peer", ("ip", *deaf.split()))
+    with lab.meter("peer", IPV4) as stream, lab.sniff(HOST, "ni0", count=True) as old:
+        done = host.if_mpadm("-d", "ni0")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr == (
+            "if_mpadm: warning: ni0 is offline, but traffic still arrives there; "
+            "do not pull it yet, see `ipmp history`\n"
+        )
+        assert old.unicast_ip().incoming > 500
+        assert stream.result().lost == 0
+    assert held(lab, "ni0") == []
+    assert UNSAFE in host.sentences()
+    assert SAFE not in host.sentences()
 
 
 def test_a_guest_carries_the_label_of_a_logical_interface(lab: Lab, start_host: StartHost) -> None:

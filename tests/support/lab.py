@@ -91,6 +91,10 @@ class Host:
         """Return the daemon's snapshot."""
         return self.client.status()
 
+    def sentences(self) -> list[str]:
+        """Return what the history tells, oldest first."""
+        return [event.sentence for event in self.client.history()]
+
     def if_mpadm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run if_mpadm in the host node; its exit status is for the caller to judge."""
         return self._tool("if_mpadm", *arguments)

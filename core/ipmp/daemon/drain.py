@@ -7,9 +7,10 @@ verified"). Time and counts come in, verdicts go out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from enum import Enum
 
+from ipmp.decision import Decision, Kind, Reason
 from ipmp.kernel.protocol import QuietCounter
 
 #: Silence that counts as quiet, the limit, and how often to look, in seconds.
@@ -76,12 +77,13 @@ class Drains:
         """Members from which the copies may be deleted."""
         return {m for m, drain in self._open.items() if drain.verdict is not Verdict.WAITING}
 
-    def update(self, leaving: Mapping[str, Leaving]) -> None:
-        """Say what every working member holds for others; opens and closes drains."""
+    def update(self, leaving: Mapping[str, Leaving]) -> dict[str, Verdict]:
+        """Say what every working member holds for others; returns how drains ended."""
+        ended: dict[str, Verdict] = {}
         for member in [m for m in self._open if m not in leaving]:
-            ended = self._open.pop(member)
-            ended.close()
-            self._last[member] = ended.verdict
+            over = self._open.pop(member)
+            over.close()
+            ended[member] = over.verdict
         for member, addresses in leaving.items():
             drain = self._open.get(member)
             if drain is not None:
@@ -92,6 +94,8 @@ class Drains:
                     continue
                 drain.close()  # it would wait for what has been turned back
             self._open[member] = self._start(member, addresses)
+        self._last |= ended
+        return ended
 
     def look(self, announced: Container[tuple[str, str]], now: float) -> bool:
         """Judge all; True when there is a new verdict."""
@@ -115,3 +119,18 @@ class Drains:
         except OSError:
             counter = None  # the member has just vanished: nothing arrives there
         return Drain(leaving, counter)
+
+
+def drained(
+    group: str, ended: Mapping[str, Verdict], offline: Callable[[str], bool]
+) -> Iterator[Decision]:
+    """Whether it is safe to pull those of the members that have been taken offline."""
+    for member, verdict in ended.items():
+        if not offline(member):
+            continue
+        if verdict is Verdict.QUIET:
+            yield Decision(Kind.DRAINED, Reason.QUIET, group, interface=member)
+        elif verdict is Verdict.STILL_RECEIVING:
+            detail: dict[str, str | int | float] = {"seconds": round(LIMIT_SECONDS)}
+            reason = Reason.STILL_RECEIVING
+            yield Decision(Kind.DRAINED, reason, group, interface=member, detail=detail)

@@ -19,7 +19,7 @@ from ipmp.config import GroupConfig
 from ipmp.daemon import copies
 from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
-from ipmp.daemon.drain import POLL_SECONDS, Drains
+from ipmp.daemon.drain import POLL_SECONDS, Drains, drained
 from ipmp.daemon.executor import Executor, Work
 from ipmp.daemon.limit import MoveLimit
 from ipmp.daemon.members import Members
@@ -242,7 +242,8 @@ class Runner:
         placements, routes = await aside(size, self._place)
         decisions += self.limit.held_back(placements, self.context.monotonic())
         dead = self.members.dead
-        self.drains.update(await aside(size, copies.leaving, placements, self.snapshot, dead))
+        leaving = await aside(size, copies.leaving, placements, self.snapshot, dead)
+        decisions += drained(self.config.name, self.drains.update(leaving), self.context.offline)
         work = Work(placements, routes, self.snapshot, self.drains.judged, dead)
         acted = await self.executor.carry_out(work, self._reason, lambda: self._urgent, decisions)
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
