@@ -146,6 +146,7 @@ class InterfaceStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float = 0.0  # last state change
     offline: OfflineIntent | None = None
     hold: HoldIntent | None = None
+    link_losses: int = 0  # how often its link has gone down, as the kernel counts
     probes: tuple[ProbeStatus, ...] = ()  # one for each family that is probed
     transitions: dict[str, int] = {}  # state -> how often it was entered since the daemon started
 

@@ -39,6 +39,7 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     hwaddr: str
     mtu: int
     type: int = 1  # ARPHRD_*: 1 is Ethernet
+    losses: int = 0  # how often its carrier has gone, as the kernel counts
     renamed: str = ""  # its present name, when that is not the configured one any more
 
     @property

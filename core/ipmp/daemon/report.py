@@ -65,6 +65,7 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
             ifindex=link.ifindex if link else 0,
             hwaddr=link.hwaddr if link else "",
             mtu=link.mtu if link else 0,
+            link_losses=link.losses if link else 0,
             reason=_interface_reason(member, offline),
             since=member.since,
             probe=_probe(runner, member),

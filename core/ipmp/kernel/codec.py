@@ -48,6 +48,7 @@ U32 = struct.Struct("=I")
 
 IFF_UP = 0x1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_EXT_MASK, IFLA_CARRIER = 1, 3, 4, 29, 33
+IFLA_CARRIER_DOWN_COUNT = 48
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 3, 6, 8, 11
@@ -88,7 +89,7 @@ def _link_request(ifindex: int, which: bytes) -> bytes:
 def parse_link(payload: bytes) -> Link:
     """The link in a RTM_NEWLINK or RTM_DELLINK payload."""
     _, hardware, index, flags, _ = IFINFOMSG.unpack_from(payload)
-    name, hwaddr, mtu = "", "", 0
+    name, hwaddr, mtu, losses = "", "", 0, 0
     carrier: bool | None = None
     for kind, value in attributes(payload, IFINFOMSG.size):
         if kind == IFLA_IFNAME:
@@ -99,7 +100,9 @@ def parse_link(payload: bytes) -> Link:
             mtu = U32.unpack(value)[0]
         elif kind == IFLA_CARRIER:
             carrier = value[0] == 1
-    return Link(name, index, bool(flags & IFF_UP), carrier, hwaddr, mtu, hardware)
+        elif kind == IFLA_CARRIER_DOWN_COUNT:
+            losses = U32.unpack(value)[0]
+    return Link(name, index, bool(flags & IFF_UP), carrier, hwaddr, mtu, hardware, losses)
 
 
 # Addresses --------------------------------------------------------------------------------------

@@ -123,5 +123,13 @@ INTERFACES = Subject(
             (*_LABELS, "to"),
             _transitions,
         ),
+        Family(
+            CounterMetricFamily,
+            "ipmp_interface_link_losses_total",
+            "How often the link of the interface has gone down, as the kernel counts; it grows "
+            "also while the interface stays failed because its link flaps.",
+            _LABELS,
+            lambda status: (((i.group, i.name), i.link_losses) for i in status.interfaces),
+        ),
     ),
 )
