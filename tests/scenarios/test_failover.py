@@ -77,17 +77,27 @@ def test_08_both_carriers_lost_one_returns(lab: Lab, start_host: StartHost) -> N
     assert host.status().group("ipmp0").state == "degraded"
 
 
-def test_a_standby_member_carries_nothing_until_it_is_needed(
-    lab3: Lab, start_host3: StartHost
-) -> None:
+def test_18_standby_activates(lab3: Lab, start_host3: StartHost) -> None:
+    second = "192.168.1.6"
+    lab3.run(HOST, ("ip", "addr", "add", f"{second}/24", "dev", "ni1"))
     host = start_host3('[groups.ipmp0]\ninterfaces = ["ni0", "ni1"]\nstandby = ["ni2"]\n')
-    assert host.status().interface("ni2").inactive
-    lab3.fault("cable-pull", "ni0")
-    eventually(lambda: host.status().interface("ni2").active)
-    eventually(lambda: f"{IPV4}/24" in held(lab3, "ni2") or f"{IPV4}/24" in held(lab3, "ni1"))
-    lab3.repair("ni0")
-    eventually(lambda: host.status().interface("ni2").inactive)
-    eventually(lambda: f"{IPV4}/24" in held(lab3, "ni0") and not held(lab3, "ni2"))
+    assert host.ipmpstat("-iP", "-o", "interface,active,flags").splitlines()[2] == "ni2:no:is-----"
+    carry(lab3, ni0={IPV4, IPV6}, ni1={second}, ni2=set())
+    with lab3.meter("peer", second) as untouched:
+        lab3.fault("cable-pull", "ni0")
+        carry(lab3, ni0=set(), ni1={IPV6, second}, ni2={IPV4})
+        eventually(lambda: peer_knows(lab3, IPV4, "ni2"))
+        status = host.status()
+        assert [i.active for i in status.interfaces] == [False, True, True]
+        assert status.group("ipmp0").state == "degraded"
+        with lab3.meter("peer", IPV4, count=200) as stream:
+            assert stream.result().lost == 0
+        lab3.repair("ni0")
+        carry(lab3, ni0={IPV4, IPV6}, ni1={second}, ni2=set())
+        eventually(lambda: host.status().interface("ni2").inactive)
+        assert untouched.result().lost == 0
+    assert host.status().group("ipmp0").state == "ok"
+    eventually(lambda: peer_knows(lab3, IPV4, "ni0"))
 
 
 def test_34_tcp_survives_a_failure(lab: Lab, start_host: StartHost) -> None:
@@ -126,6 +136,11 @@ def test_a_member_that_is_absent_at_the_start_is_used_when_it_appears(
     eventually(lambda: host.status().interface("ni1").state == "ok")
     assert host.if_mpadm("-d", "ni0").returncode == 0
     on(lab, "ni1", *BOTH)
+
+
+def carry(lab: Lab, **where: set[str]) -> None:
+    """Insist that each member has exactly these addresses."""
+    eventually(lambda: {m: {k.partition("/")[0] for k in held(lab, m)} for m in where} == where)
 
 
 def insert(lab: Lab, nic: str) -> None:
