@@ -33,7 +33,7 @@ class Members:
         self.group = initial_group(config, frozenset(inactive), self.lost_before)
         self.links: dict[str, Link] = {}
         self.transitions: dict[str, dict[str, int]] = {m.name: {} for m in self.group.members}
-        self.rewired: list[str] = []  # members that are another device, or have another address
+        self.untold: set[str] = set()  # members whose addresses the link may not know
         self.due: float | None = None  # when to look again although nothing may have happened
         self._context = context
         self._config = config
@@ -122,7 +122,7 @@ class Members:
     def _compare(self, before: Mapping[str, Link]) -> None:
         """A device that was replaced took its addresses along and has the default settings."""
         now = {name: (link.ifindex, link.hwaddr) for name, link in self.links.items()}
-        self.rewired += (
+        self.untold.update(
             name for name, ln in before.items() if now.get(name) != (ln.ifindex, ln.hwaddr)
         )
         if any(name in now and now[name][0] != link.ifindex for name, link in before.items()):
@@ -134,6 +134,8 @@ class Members:
             states[new.state] = states.get(new.state, 0) + 1
         if new.event is not old.event and old.event is Event.ABSENT and old.known:
             self._context.appeared(self._config)
+        if old.known and new.functioning and not old.functioning:
+            self.untold.add(new.name)  # what stayed on it when nobody worked
         cause = _CAUSES.get(new.event)
         if cause is not None:
             self._causes[new.name] = cause

@@ -253,10 +253,10 @@ class Runner:
         return acted
 
     def _announce_anew(self) -> None:
-        """The link must learn the new hardware address of a member."""
-        for member in self.members.rewired:
+        """Where the link may be wrong: a member is another device, a group is repaired."""
+        for member in self.members.untold:
             self.announcer.silence(member)
-        self.members.rewired.clear()
+        self.members.untold.clear()
 
     async def _publish(self, decisions: list[Decision]) -> None:
         for start in range(0, len(decisions), PUBLISH):
