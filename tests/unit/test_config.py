@@ -25,7 +25,7 @@ addresses = [
   "FD00:1:0::5/64",
 ]
 failure_detection_time = "1.5s"
-announce = { refresh = "2m" }
+announce = { refresh = "2m", burst = false }
 
 [groups.ipmp0.probe]
 targets = ["192.168.1.1", "FD00:1::1"]
@@ -127,7 +127,7 @@ def test_a_good_file_gives_canonical_values(read):
 def test_a_group_outranks_defaults_key_by_key(read):
     config = read(GOOD)
     assert config.groups["ipmp0"].failback is False
-    assert config.groups["ipmp0"].announce == Announce(rate=50, refresh=120.0)
+    assert config.groups["ipmp0"].announce == Announce(rate=50, burst=False, refresh=120.0)
     assert config.groups["dmz"].failback is True
     assert config.groups["dmz"].announce == Announce(rate=50, refresh=None)
 
@@ -287,7 +287,8 @@ def test_an_unreadable_mpathd_file_is_a_warning(tmp_path):
 KEYS = st.sampled_from(
     [
         "defaults", "groups", "ipmp0", "interfaces", "standby", "addresses", "address", "home",
-        "probe", "targets", "test_addresses", "announce", "rate", "refresh", "min_usable", "ni0",
+        "probe", "targets", "test_addresses", "announce", "rate", "burst", "refresh", "min_usable",
+        "ni0",
     ]
 ) | st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=3)  # fmt: skip
 SCALARS = (

@@ -109,9 +109,10 @@ def _settings(table: Table, base: GroupConfig) -> GroupConfig:
 
 
 def _announce(table: Table, base: Announce) -> Announce:
-    table.allow(("rate", "refresh"))
+    table.allow(("rate", "burst", "refresh"))
     return Announce(
         rate=table.take("rate", values.integer(1, 10_000), base.rate),
+        burst=table.take("burst", values.boolean, base.burst),
         refresh=table.take("refresh", values.refresh_interval, base.refresh),
     )
 

@@ -33,7 +33,8 @@ class DeclaredAddress(msgspec.Struct, frozen=True):
 class Announce(msgspec.Struct, frozen=True):
     """How moved addresses are announced."""
 
-    rate: int = 10  # packets/s on one NIC, planned moves and repeats; a failover's first ones burst
+    rate: int = 10  # packets/s on one NIC: planned moves, and all repeats
+    burst: bool = True  # a failover's first ones go out at once; False: they are paced, too
     refresh: float | None = None  # seconds between unsolicited repeats; None: never
 
 

@@ -175,8 +175,8 @@ class Executor:
 
     def _announce(self, key: str, member: str, urgent: bool) -> None:
         """Send or queue it; an urgent one that cannot be sent now is tried again in its turn."""
-        rate = self.config.announce.rate
-        if urgent and self._context.announce(key, member):
+        rate, burst = self.config.announce.rate, self.config.announce.burst
+        if urgent and burst and self._context.announce(key, member):
             self._announcer.urgent(key, member, rate, self._context.monotonic())
         else:
             self._announcer.planned(key, member, rate)
