@@ -39,6 +39,8 @@ class Sight(msgspec.Struct, frozen=True):
     up: bool = False
     since: float = 0.0  # when it came up
     ups: tuple[float, ...] = ()  # the last times that it came up after it had been down
+    hwaddr: str = ""
+    wired: float = 0.0  # when it got its hardware address
 
     def stable_at(self) -> float:
         """When it stops counting as flapping; a time that has passed when it does not."""
@@ -50,11 +52,18 @@ class Sight(msgspec.Struct, frozen=True):
 def look(before: Sight | None, link: Link | None, now: float) -> Sight:
     """Remember what became of a link; one that is up at the first look has not come up."""
     up = link is not None and link.up and link.carrier is not False
+    hwaddr = link.hwaddr if link is not None else ""
     if before is None:
-        return Sight(up, since=float("-inf"))
+        return Sight(up, since=float("-inf"), hwaddr=hwaddr, wired=float("-inf"))
+    sight = before
     if up and not before.up:
-        return Sight(True, now, (*before.ups, now)[-LINK_UP_PERMIN - 1 :])
-    return before if up == before.up else msgspec.structs.replace(before, up=up)
+        ups = (*before.ups, now)[-LINK_UP_PERMIN - 1 :]
+        sight = msgspec.structs.replace(sight, up=True, since=now, ups=ups)
+    elif up != before.up:
+        sight = msgspec.structs.replace(sight, up=False)
+    if hwaddr != before.hwaddr:
+        sight = msgspec.structs.replace(sight, hwaddr=hwaddr, wired=now)
+    return sight
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -125,11 +134,11 @@ def _waiting(member: Member, facts: Facts, up_delay: float, now: float) -> Event
 def _twins(group: Group, facts: Mapping[str, Facts]) -> set[str]:
     """Members whose hardware address another one has that is not offline; a failed one counts.
 
-    The one that comes later gives way: who was offline, else in configured order
-    (ipmp-semantics 2.10).
+    The one that comes later gives way: who was offline, else who got the address last, else in
+    configured order (ipmp-semantics 2.10).
     """
     present = [m for m in group.members if not facts[m.name].offline and facts[m.name].link]
-    present.sort(key=lambda m: m.state is OFFLINE)
+    present.sort(key=lambda m: (m.state is OFFLINE, facts[m.name].sight.wired))
     taken: set[str] = set()
     twins: set[str] = set()
     for member in present:

@@ -200,6 +200,17 @@ def test_the_later_member_with_a_hardware_address_goes_offline_until_it_is_uniqu
     assert host.at(4.0)["a"] is Event.DUPLICATE, "who works keeps the address"
 
 
+def test_of_two_with_one_hardware_address_the_one_that_got_it_last_is_the_later() -> None:
+    host = Host()
+    host.links["a"] = link("a", hwaddr=link("b").hwaddr)
+    assert host.at(1.0)["a"] is Event.DUPLICATE
+    host.links["c"] = None
+    host.at(2.0)
+    host.links["c"] = link("c", hwaddr=link("b").hwaddr)
+    events = host.at(3.0)
+    assert (events["b"], events["c"]) == (Event.LINK_UP, Event.DUPLICATE)
+
+
 def test_an_operators_offline_is_not_asked_for_its_link() -> None:
     host = Host()
     host.offline = {"a"}
