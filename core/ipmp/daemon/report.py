@@ -50,6 +50,7 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
     for member in runner.members.group.members:
         link = runner.members.links.get(member.name)
         offline = intent.offline.get(member.name)
+        twin = member.event is Event.DUPLICATE
         yield InterfaceStatus(
             name=member.name,
             group=runner.config.name,
@@ -58,7 +59,8 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
             active=member.active,
             standby=member.standby,
             inactive=member.inactive,
-            down=member.state is InterfaceState.OFFLINE,  # its addresses have been taken away
+            down=member.state is InterfaceState.OFFLINE and not twin,  # somebody emptied it
+            duplicate_hwaddr=twin,
             nominated_ipv4=nominated[AF_INET] == member.name,
             nominated_ipv6=nominated[AF_INET6] == member.name,
             present=link is not None,
@@ -70,7 +72,6 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
             since=member.since,
             probe=_probe(runner, member),
             probes=runner.prober.statuses(member.name),
-            duplicate_hwaddr=member.event is Event.DUPLICATE,
             offline=offline,
             hold=intent.holds.get(member.name),
             transitions=dict(runner.members.transitions[member.name]),
