@@ -19,6 +19,7 @@ class Kind(StrEnum):
     GROUP_STATE = "group-state"
     ADDRESS_MOVED = "address-moved"
     ADDRESS_RESTORED = "address-restored"
+    ADDRESS_REMOVED = "address-removed"
     ADDRESS_ADOPTED = "address-adopted"
     ADDRESS_RETIRED = "address-retired"
     ROUTE_MOVED = "route-moved"
@@ -189,6 +190,10 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     ),
     (Kind.ADDRESS_RESTORED, None): (
         "{address} was removed from {interface} by another program; it has been put back"
+    ),
+    (Kind.ADDRESS_REMOVED, None): (
+        "{address} was put on {interface} by another program, but is on {target}; it is removed "
+        "from {interface}"
     ),
     (Kind.ADDRESS_ADOPTED, None): (
         "{address} was found on {interface} and is now a data address of group {group}"

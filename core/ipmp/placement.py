@@ -48,25 +48,35 @@ def place_addresses(
     group: Group,
     addresses: Sequence[DataAddress],
     snapshot: Snapshot,
+    seats: Mapping[str, str],
     restless: Container[str] = (),
 ) -> Iterator[Placement]:
-    """Yield the placement of each address, in order. Lazy, so that a caller may pause."""
+    """Yield the placement of each address, in order. Lazy, so that a caller may pause.
+
+    Of several members that hold an address it is the one of `seats` that counts as its holder.
+    """
     active = [m.name for m in group.members if m.active]
     present = snapshot.present()
     held = {name: present.get(name, set()) for name in active}
     load = dict.fromkeys(active, 0)
-    for address in addresses:
-        holder = next((name for name in active if address.key in held[name]), None)
+    holders = {a.key: _holder(a.key, held, seats.get(a.key)) for a in addresses}
+    for holder in holders.values():
         if holder is not None:
             load[holder] += 1
     for address in addresses:
-        holder = next((name for name in active if address.key in held[name]), None)
+        holder = holders[address.key]
         target, reason = _choose(group, address, holder, load, address.key in restless)
         if target is not None and target != holder:
             load[target] += 1
             if holder is not None:
                 load[holder] -= 1
         yield Placement(address, target, reason)
+
+
+def _holder(key: str, held: Mapping[str, Container[str]], seat: str | None) -> str | None:
+    if seat is not None and key in held.get(seat, ()):
+        return seat
+    return next((name for name, keys in held.items() if key in keys), None)
 
 
 def _choose(

@@ -11,11 +11,12 @@ from ipmp.lab import Lab
 from ipmp.lab.captures import Capture, Frame
 from ipmp.lab.topology import HOST
 from tests.scenarios.conftest import StartHost
-from tests.support.views import BOTH, IPV4, IPV6, PLAIN, on, peer_knows
+from tests.support.views import BOTH, IPV4, IPV6, PLAIN, mislead, on, peer_knows
 from tests.support.wait import eventually
 
 SCHEDULES = {IPV4: (0.0, 1.1, 3.1, 5.1), IPV6: (0.0, 1.0, 2.0)}
 TOLERANCE = 0.1  # of each interval
+NOBODY = "02:00:00:00:00:99"
 RATE = 10  # announcements a second, the default
 AFTER = 0.6  # seconds in which one announcement too many would come
 
@@ -114,7 +115,7 @@ def test_23_a_failback_is_announced(lab: Lab, start_host: StartHost) -> None:
     start_host(PLAIN + 'up_delay = "100ms"\n')
     lab.fault("cable-pull", "ni0")
     on(lab, "ni1", *BOTH)
-    mislead(lab)
+    mislead(lab, NOBODY)
     with lab.sniff("peer", "eth0") as port:
         lab.repair("ni0")
         on(lab, "ni0", *BOTH)
@@ -130,7 +131,7 @@ def test_23_a_group_repair_is_announced_though_nothing_moved(
     eventually(lambda: host.status().interface("ni1").state == "failed")
     lab.fault("cable-pull", "ni0")
     eventually(lambda: host.status().group("ipmp0").state == "failed")
-    mislead(lab)
+    mislead(lab, NOBODY)
     with lab.sniff("peer", "eth0") as port:
         lab.repair("ni0")
         eventually(lambda: all(_from(lab, port.announcements(a), "ni0") for a in BOTH))
@@ -145,7 +146,7 @@ def test_23_a_restart_after_a_kill_is_announced_to_a_peer_that_is_wrong(
     assert host.if_mpadm("-d", "ni0").returncode == 0
     on(lab, "ni1", *BOTH)
     host.kill9()
-    mislead(lab)
+    mislead(lab, NOBODY)
     host.start()
     eventually(lambda: believes(lab, "ni1"))
     with lab.meter("peer", IPV4, count=200) as stream:
@@ -184,13 +185,6 @@ def most_in_a_second(frames: list[Frame]) -> int:
     """The most announcements in any second; the machine may be late by `TOLERANCE`."""
     times = [f.monotonic for f in frames]
     return max(sum(t <= u < t + 1 - TOLERANCE for u in times) for t in times)
-
-
-def mislead(lab: Lab) -> None:
-    """Let the peer believe that the data addresses are at a MAC that nobody has."""
-    for address in BOTH:
-        wrong = f"neigh replace {address} lladdr 02:00:00:00:00:99 nud reachable dev eth0"
-        lab.run("peer", ("ip", *wrong.split()))
 
 
 def believes(lab: Lab, member: str) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from ipmp.lab import Lab
 from ipmp.lab.topology import HOST
 from tests.scenarios.conftest import StartHost
-from tests.support.views import BOTH, IPV4, IPV6, PLAIN, held, on, routes
+from tests.support.views import BOTH, IPV4, IPV6, PLAIN, held, mislead, on, peer_knows, routes
 from tests.support.wait import eventually
 
 
@@ -53,6 +55,34 @@ def test_42_a_foreign_delete_is_repaired_and_announced(lab: Lab, start_host: Sta
         eventually(lambda: all(port.announcements(address) for address in BOTH), 1)
     eventually(lambda: routes(lab) == before, 1)
     eventually(lambda: host.status().daemon.drift["address"] == 2)
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_43_a_foreign_duplicate_is_removed_and_reported(
+    lab: Lab, start_host: StartHost, away: bool
+) -> None:
+    host = start_host(PLAIN + "failback = false\n")
+    if away:  # then the copy at home is the foreign one
+        lab.fault("cable-pull", "ni0")
+        on(lab, "ni1", *BOTH)
+        lab.repair("ni0")
+        eventually(lambda: host.status().interface("ni0").state == "ok")
+    holder, other = ("ni1", "ni0") if away else ("ni0", "ni1")
+    with lab.meter("peer", IPV4) as stream, lab.sniff("peer", "eth0") as port:
+        for address in (f"{IPV4}/24", f"{IPV6}/64"):
+            lab.run(HOST, ("ip", "addr", "add", address, "dev", other, "nodad"))
+        mislead(lab, lab.mac(other))
+        on(lab, holder, *BOTH)
+        eventually(lambda: all(peer_knows(lab, address, holder) for address in BOTH))
+        assert stream.result().lost == 0
+        assert {f.sender_mac for a in BOTH for f in port.announcements(a)} == {lab.mac(holder)}
+    for address in (f"{IPV4}/24", f"{IPV6}/64"):
+        said = (
+            f"{address} was put on {other} by another program, but is on {holder}; "
+            f"it is removed from {other}"
+        )
+        assert host.sentences().count(said) == 1
+    assert sum(host.status().group("ipmp0").failovers.values()) == int(away)
 
 
 def test_49_a_second_daemon_is_refused(lab: Lab, start_host: StartHost) -> None:

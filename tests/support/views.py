@@ -33,6 +33,13 @@ def peer_knows(lab: Lab, address: str, member: str) -> bool:
     return lab.neighbour("peer", address) == lab.mac(member)
 
 
+def mislead(lab: Lab, mac: str) -> None:
+    """Let the peer believe that the data addresses are at this MAC, until it hears better."""
+    for address in BOTH:
+        wrong = f"neigh replace {address} lladdr {mac} nud reachable dev eth0"
+        lab.run("peer", ("ip", *wrong.split()))
+
+
 def on(lab: Lab, member: str, *addresses: str, seconds: float = 5.0) -> None:
     """Insist that these addresses are on that member, on no other one, and known to the peer."""
 

@@ -236,8 +236,10 @@ class Runner:
         self._next_reconcile = self.context.monotonic() + RECONCILE_SECONDS
         decisions = self.members.observe()
         self._announce_anew()
+        before = self.snapshot
         self.snapshot = await self.context.kernel.snapshot(self.members.links)
         decisions += await self._learn()
+        decisions += self._intruders(before)
         size = len(self.homes.addresses)
         placements, routes = await aside(size, self._place)
         decisions += self.limit.held_back(placements, self.context.monotonic())
@@ -257,6 +259,13 @@ class Runner:
         for member in self.members.untold:
             self.announcer.silence(member)
         self.members.untold.clear()
+
+    def _intruders(self, before: Snapshot) -> Iterable[Decision]:
+        """Foreign copies go as after a move; the link may have learnt them, so it is told anew."""
+        for intruder in self.books.intruders(before, self.snapshot):
+            key = intruder.address
+            self.announcer.withdraw(key, self.books.places[key].member)
+            yield intruder
 
     async def _publish(self, decisions: list[Decision]) -> None:
         for start in range(0, len(decisions), PUBLISH):
@@ -298,7 +307,8 @@ class Runner:
     def _place(self) -> tuple[list[Placement], list[RoutePlacement]]:
         addresses = sorted(self.homes.addresses.values(), key=lambda a: a.order)
         restless = self.limit.restless(addresses, self.context.monotonic())
-        placed = place_addresses(self.members.group, addresses, self.snapshot, restless)
+        seats = {key: place.member for key, place in self.books.places.items()}
+        placed = place_addresses(self.members.group, addresses, self.snapshot, seats, restless)
         placements = list(placed)
         targets = {p.address.key: p.target for p in placements if p.target is not None}
         routes = list(place_routes(self.members.group, self.homes.routes, targets, self.snapshot))
