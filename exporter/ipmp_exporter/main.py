@@ -17,7 +17,8 @@ from typing import NoReturn
 import structlog
 from aiohttp import web
 
-from ipmp_exporter import listen, logs
+from ipmp import logs
+from ipmp_exporter import listen
 from ipmp_exporter.exposition import VERSION
 from ipmp_exporter.server import HEALTH_PATH, Exporter
 
@@ -95,20 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where mpathd has its sockets (default $IPMP_RUN_DIR, else /run/ipmp)",
     )
-    parser.add_argument(
-        "--log.level",
-        dest="log_level",
-        choices=tuple(logs.LEVELS),
-        default="info",
-        help="least severe messages to log (default %(default)s)",
-    )
-    parser.add_argument(
-        "--log.format",
-        dest="log_format",
-        choices=logs.FORMATS,
-        default="logfmt",
-        help="format of the log on stderr (default %(default)s)",
-    )
+    logs.add_flags(parser)
     version = f"ipmp_exporter {VERSION} (python {platform.python_version()})"
     parser.add_argument("--version", action="version", version=version)
     return parser

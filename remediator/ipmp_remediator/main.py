@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from ipmp_remediator import logs
+from ipmp import logs
 from ipmp_remediator.app import Address, Remediator, Settings, StartError, read_policy
 from ipmp_remediator.config import ConfigError
 from ipmp_remediator.web import RESERVED_PATHS
@@ -100,8 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--dry-run", action="store_true", help="change nothing, whatever the policy file says")
     add("--check", action="store_true", help="check the policy file and exit")
-    add("--log.level", dest="log_level", choices=tuple(logs.LEVELS), default="info")
-    add("--log.format", dest="log_format", choices=logs.FORMATS, default="logfmt")
+    logs.add_flags(parser)
     add("--version", action="version", version=f"ipmp_remediator {version('ipmp')}")
     return parser
 

@@ -11,11 +11,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from ipmp import __version__
+from ipmp import __version__, logs
 from ipmp.api import Server
 from ipmp.config import Config, ConfigError, load
 from ipmp.daemon.daemon import Daemon
-from ipmp.daemon.logs import configure
 from ipmp.daemon.notify import notify
 from ipmp.daemon.sysctls import check
 from ipmp.history import History
@@ -26,7 +25,7 @@ from ipmp.kernel.linux import LinuxKernel
 def main() -> int:
     """Run until SIGTERM or SIGINT; 1 when it could not start or had to give up."""
     options = _parser().parse_args()
-    configure(options.log_level, options.log_format)
+    logs.configure(options.log_level, options.log_format)
     try:
         config = load(options.config)
         for warning in config.warnings:
@@ -53,12 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, default=Path("/etc/ipmp/ipmp.toml"), metavar="FILE")
     parser.add_argument("--run-dir", type=Path, default=run_dir, metavar="DIR")
     parser.add_argument("--state-dir", type=Path, default=Path("/var/lib/ipmp"), metavar="DIR")
-    parser.add_argument(
-        "--log.level", dest="log_level", default="info", choices=("debug", "info", "warn", "error")
-    )
-    parser.add_argument(
-        "--log.format", dest="log_format", default="logfmt", choices=("logfmt", "json")
-    )
+    logs.add_flags(parser)
     parser.add_argument("--check", action="store_true", help="validate the configuration and exit")
     parser.add_argument("--version", action="version", version=f"mpathd {__version__}")
     return parser
