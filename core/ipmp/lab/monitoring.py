@@ -16,9 +16,9 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
@@ -44,7 +44,7 @@ class Sample(NamedTuple):
     value: float
 
 
-class _Server:
+class _Server(ABC):
     """What both programs share: start with a configuration, wait until ready, ask, stop.
 
     Start it from a thread that outlives it (the main one): the kernel ends it with that thread.
@@ -109,12 +109,7 @@ class _Server:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     def get(self, path: str, **parameters: str | float) -> Any:
@@ -132,8 +127,9 @@ class _Server:
         if status != 200:
             raise MonitoringError(f"{self.program} refused to reload: {body[:500].decode()}")
 
+    @abstractmethod
     def _arguments(self) -> list[str]:
-        raise NotImplementedError
+        """Return the flags that the program is started with."""
 
     @property
     def _log_path(self) -> Path:
