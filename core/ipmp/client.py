@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
-DEFAULT_RUN_DIR = "/run/ipmp"
-RUN_DIR_VARIABLE = "IPMP_RUN_DIR"
-
 QUERY_TIMEOUT = 5.0  # seconds; Solaris' IPMP_REQTIMEOUT
 OPERATION_TIMEOUT = 120.0  # a drain is answered when verified, or when its own limit has passed
 STREAM_TIMEOUT = 40.0  # the daemon sends an empty line every 15 s
@@ -46,6 +43,11 @@ _LINE_LIMIT = 65536
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # What the kernel accepts as a device name (dev_valid_name): short, printable, no slash, no colon.
 _DEVICE_NAME = re.compile(r"(?!\.{1,2}\Z)[^\s/:\x00]{1,15}\Z")
+
+
+def default_run_dir() -> str:
+    """Return where the daemon's sockets are if no flag says so: $IPMP_RUN_DIR, else /run/ipmp."""
+    return os.environ.get("IPMP_RUN_DIR") or "/run/ipmp"
 
 
 class ClientError(Exception):
@@ -88,7 +90,7 @@ class Client:
     """Speaks to the daemon whose sockets are in `run_dir` (default: $IPMP_RUN_DIR, /run/ipmp)."""
 
     def __init__(self, run_dir: Path | str | None = None) -> None:
-        self.run_dir = os.fspath(run_dir or os.environ.get(RUN_DIR_VARIABLE) or DEFAULT_RUN_DIR)
+        self.run_dir = os.fspath(run_dir or default_run_dir())
 
     def status(self, timeout: float = QUERY_TIMEOUT) -> Status:
         """Return one consistent snapshot of groups, members, addresses and the daemon."""

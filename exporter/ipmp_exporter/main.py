@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import platform
 import re
 import signal
@@ -18,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from ipmp import logs
+from ipmp.client import default_run_dir
 from ipmp_exporter import listen
 from ipmp_exporter.exposition import VERSION
 from ipmp_exporter.server import HEALTH_PATH, Exporter
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--run-dir",
         dest="run_dir",
         type=Path,
-        default=Path(os.environ.get("IPMP_RUN_DIR") or "/run/ipmp"),
+        default=Path(default_run_dir()),
         metavar="DIR",
         help="where mpathd has its sockets (default $IPMP_RUN_DIR, else /run/ipmp)",
     )

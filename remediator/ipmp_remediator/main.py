@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ipaddress
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from ipmp import logs
+from ipmp.client import default_run_dir
 from ipmp_remediator.app import Address, Remediator, Settings, StartError, read_policy
 from ipmp_remediator.config import ConfigError
 from ipmp_remediator.web import RESERVED_PATHS
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--run-dir",
         type=Path,
-        default=Path(os.environ.get("IPMP_RUN_DIR") or "/run/ipmp"),
+        default=Path(default_run_dir()),
         metavar="DIR",
         help="where mpathd's sockets are (default $IPMP_RUN_DIR, else /run/ipmp)",
     )

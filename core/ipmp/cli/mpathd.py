@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import os
 import signal
 import sys
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from ipmp import __version__, logs
 from ipmp.api import Server
+from ipmp.client import default_run_dir
 from ipmp.config import Config, ConfigError, load
 from ipmp.daemon.daemon import Daemon
 from ipmp.daemon.notify import notify
@@ -48,7 +48,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mpathd", description="IP multipathing daemon")
-    run_dir = Path(os.environ.get("IPMP_RUN_DIR") or "/run/ipmp")
+    run_dir = Path(default_run_dir())
     parser.add_argument("--config", type=Path, default=Path("/etc/ipmp/ipmp.toml"), metavar="FILE")
     parser.add_argument("--run-dir", type=Path, default=run_dir, metavar="DIR")
     parser.add_argument("--state-dir", type=Path, default=Path("/var/lib/ipmp"), metavar="DIR")
