@@ -10,6 +10,9 @@ Rules for an address, first match wins (ipmp-semantics 1.3, 5.1):
                                        than the emptiest one
   4. otherwise                      -> the active member with the fewest addresses, first in order
 
+What rules 2 and 3 decide is counted before anything is levelled or placed by rule 4, so that one
+pass comes to rest: placing again what has been placed changes nothing.
+
 Rules for a route: it leaves through its home under the same conditions, but only where its gateway
 is on-link by an address placed there: a route through a member without an address of that subnet
 would be refused by the kernel or break ARP (linux-peers 1.7).
@@ -55,22 +58,29 @@ def place_addresses(
 
     Of several members that hold an address it is the one of `seats` that counts as its holder.
     """
-    active = [m.name for m in group.members if m.active]
     present = snapshot.present()
-    held = {name: present.get(name, set()) for name in active}
-    load = dict.fromkeys(active, 0)
-    holders = {a.key: _holder(a.key, held, seats.get(a.key)) for a in addresses}
-    for holder in holders.values():
-        if holder is not None:
-            load[holder] += 1
-    for address in addresses:
-        holder = holders[address.key]
-        target, reason = _choose(group, address, holder, load, address.key in restless)
-        if target is not None and target != holder:
-            load[target] += 1
-            if holder is not None:
-                load[holder] -= 1
-        yield Placement(address, target, reason)
+    held = {m.name: present.get(m.name, set()) for m in group.members if m.active}
+    if not held:
+        yield from (Placement(address, None, Reason.NO_USABLE_MEMBER) for address in addresses)
+        return
+    holders = (_holder(a.key, held, seats.get(a.key)) for a in addresses)
+    settled = [
+        _settle(group, address, holder, held, restless)
+        for address, holder in zip(addresses, holders, strict=True)
+    ]
+    load = dict.fromkeys(held, 0)
+    for where, _ in settled:
+        if where is not None:
+            load[where] += 1
+    for address, (where, reason) in zip(addresses, settled, strict=True):
+        if where is None or (address.home is None and group.failback):
+            emptiest = min(load, key=load.__getitem__)
+            if where is None or load[where] > load[emptiest] + 1:
+                load[emptiest] += 1
+                if where is not None:
+                    load[where] -= 1
+                where, reason = emptiest, Reason.USABLE_MEMBER
+        yield Placement(address, where, reason)
 
 
 def _holder(key: str, held: Mapping[str, Container[str]], seat: str | None) -> str | None:
@@ -79,26 +89,23 @@ def _holder(key: str, held: Mapping[str, Container[str]], seat: str | None) -> s
     return next((name for name, keys in held.items() if key in keys), None)
 
 
-def _choose(
+def _settle(
     group: Group,
     address: DataAddress,
     holder: str | None,
-    load: Mapping[str, int],
-    restless: bool,
+    active: Container[str],
+    restless: Container[str],
 ) -> tuple[str | None, Reason]:
-    if not load:
-        return None, Reason.NO_USABLE_MEMBER
-    if address.home in load and (group.failback or holder is None):
-        if restless and holder not in (None, address.home):
-            return holder, Reason.MOVE_LIMIT
+    """Rules 2 and 3 without levelling: its place whatever becomes of the others."""
+    if address.home not in active:
+        return holder, Reason.USABLE_MEMBER
+    if holder in (None, address.home):
         return address.home, Reason.FAILBACK
-    emptiest = min(load, key=load.__getitem__)
-    if holder is None:
-        return emptiest, Reason.USABLE_MEMBER
-    if address.home is None and group.failback and load[holder] > load[emptiest] + 1:
-        return emptiest, Reason.USABLE_MEMBER
-    reason = Reason.FAILBACK_DISABLED if address.home in load else Reason.USABLE_MEMBER
-    return holder, reason
+    if not group.failback:
+        return holder, Reason.FAILBACK_DISABLED
+    if address.key in restless:
+        return holder, Reason.MOVE_LIMIT
+    return address.home, Reason.FAILBACK
 
 
 def place_routes(
