@@ -41,9 +41,12 @@ def address(
     scope: int = 0,
     proto: int = 0,
     label: str = "",
-    raw: bytes = b"as found",
+    more: str = "",
 ) -> Address:
-    return Address(key, family_of(key), member, flags, scope, proto, label or member, raw)
+    """As found on a member; `more` stands for attributes that only its payload shows."""
+    label = label or member
+    raw = f"{key} {member} {flags} {scope} {proto} {label} {more}".encode()
+    return Address(key, family_of(key), member, flags, scope, proto, label, raw)
 
 
 def data_address(key: str, order: int = 0, home: str | None = None) -> DataAddress:
@@ -59,10 +62,12 @@ def route(
     metric: int = 0,
     protocol: int = 3,
     onlink: bool = False,
-    raw: bytes = b"as found",
     family: int = AF_INET,
+    more: str = "",
 ) -> Route:
+    """As found on a member; `more` stands for attributes that only its payload shows."""
     key = RouteKey(family, 254, destination, 0, metric)
+    raw = f"{key} {member} {gateway} {source} {protocol} {onlink} {more}".encode()
     return Route(key, member, protocol, gateway, source, onlink, raw)
 
 
