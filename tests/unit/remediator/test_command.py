@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from ipmp_remediator.main import main
 from tests.support.fake_control_daemon import FakeDaemon
 from tests.support.remediator import Subprocess, alert, until, write_policy
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Take back what `main` has set up for the whole process."""
+    root, before = logging.getLogger(), set(logging.getLogger().handlers)
+    yield
+    for handler in set(root.handlers) - before:
+        root.removeHandler(handler)
+    root.setLevel(logging.WARNING)
+    structlog.reset_defaults()
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
