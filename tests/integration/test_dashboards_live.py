@@ -52,7 +52,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     rules.write_text(quickened(source.read_text(), 60))
     with flapping_host() as host:
         config = prometheus_config({"ipmp": [host.address]}, rules=[rules])
-        with Prometheus(config, directory=directory) as running:
+        with Prometheus(config, directory) as running:
             until(lambda: "ipmp" in running.healthy_targets(), "the exporter was not scraped")
             host.flap(changes=1000, seconds=1.0)
             yield running

@@ -74,14 +74,17 @@ def test_a_flapping_interface_asks_for_a_drain_and_the_request_ends_with_the_fla
     with (
         receiver() as (webhook, received),
         flapping_host() as host,
-        Alertmanager(alertmanager_config(webhook, token)) as alertmanager,
+        Alertmanager(
+            alertmanager_config(webhook, token), tmp_path / "alertmanager"
+        ) as alertmanager,
         Prometheus(
             prometheus_config(
                 {"ipmp": [host.address]},
                 rules=[rules],
                 alertmanager=alertmanager.url.removeprefix("http://"),
                 interval="500ms",
-            )
+            ),
+            tmp_path / "prometheus",
         ) as prometheus,
     ):
         until_scraped(prometheus)

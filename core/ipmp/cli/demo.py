@@ -6,12 +6,11 @@ import argparse
 import sys
 import threading
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ipmp.lab import LabError
 from ipmp.lab.monitoring import MonitoringError
+from ipmp.lab.scratch import scratch
 from ipmp.lab.stage import Stage, StageError
 from ipmp.lab.story import Failed, Story
 
@@ -34,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """0 when every scene did what it should; 1, with the reason, when one did not."""
     began = time.monotonic()
     try:
-        with TemporaryDirectory(prefix="ipmp-demo-") as directory, Stage(Path(directory)) as stage:
+        with scratch("ipmp-demo-") as directory, Stage(directory) as stage:
             _play(Story(stage, _say), stage, began)
             if sys.stdout.isatty() and not options.once:
                 _say("\nIt goes on until you press ^C.")

@@ -1,9 +1,9 @@
 """A private Prometheus and a private Alertmanager on loopback, for the demo and for tests.
 
-Each runs the real program with a configuration given as text, keeps its data in a directory of its
-own, and ends with the process that started it, whatever that dies of.
+Each runs the real program with a configuration given as text, keeps everything in a directory that
+it is given, and ends with the process that started it, whatever that dies of.
 
-    with Prometheus(prometheus_config({"ipmp": ["127.0.0.1:10088"]})) as prometheus:
+    with Prometheus(prometheus_config({"ipmp": ["127.0.0.1:10088"]}), directory) as prometheus:
         prometheus.query("ipmp_up")
 """
 
@@ -14,7 +14,6 @@ import json
 import os
 import socket
 import subprocess
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -52,13 +51,12 @@ class _Server(ABC):
 
     program = ""  # its name, and that of the data it has below /usr/share
 
-    def __init__(self, config: str, *, port: int = 0, directory: Path | None = None) -> None:
-        """Take the configuration's text, the port (0: a free one), and where files may lie."""
+    def __init__(self, config: str, directory: Path, *, port: int = 0) -> None:
+        """Take the configuration's text, where files may lie, and the port (0: a free one)."""
         self.port = port
         self._config = config
         self._fixed_port = port != 0
-        self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="ipmp-")
-        self.directory = directory or Path(self._temporary.name if self._temporary else "")
+        self.directory = directory
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -94,7 +92,7 @@ class _Server(ABC):
         raise MonitoringError(f"{self.program} did not start: {complaint}")
 
     def stop(self) -> None:
-        """End it, politely at first; its own temporary directory goes with it."""
+        """End it, politely at first."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -103,8 +101,6 @@ class _Server(ABC):
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        if self._temporary is not None:
-            self._temporary.cleanup()
 
     def __enter__(self) -> Self:
         return self.start()

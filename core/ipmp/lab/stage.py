@@ -107,7 +107,7 @@ class Stage:
             daemon = self.lab.popen(
                 HOST, (_program("mpathd"), f"--config={config}", *paths), stdout=log, stderr=log
             )
-        self._parts.callback(daemon.terminate)
+        self._parts.callback(_end, daemon)
         self._wait("mpathd", daemon.poll, self._answers)
         self.exporter = self._serve("ipmp_exporter", f"--run-dir={self.run_dir}")
         self._start_remediator()
@@ -135,7 +135,10 @@ class Stage:
         quick.write_text(quickened(rules.read_text(), QUICKER))
         webhook = f"{self.remediator}/alerts"
         self.alertmanager = self._parts.enter_context(
-            Alertmanager(alertmanager_config(webhook, self.directory / "token"))
+            Alertmanager(
+                alertmanager_config(webhook, self.directory / "token"),
+                self.directory / "alertmanager",
+            )
         )
         targets = {
             "ipmp": [self.exporter.removeprefix("http://")],
@@ -148,7 +151,8 @@ class Stage:
                     rules=[quick],
                     alertmanager=self.alertmanager.url.removeprefix("http://"),
                     interval=SCRAPE,
-                )
+                ),
+                self.directory / "prometheus",
             )
         )
 
