@@ -23,22 +23,24 @@ _STYLE = """
     --good: #6fd08c; --warn: #f0b45a; --bad: #ff8a80; }
 }
 body { font: 1rem/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 80rem;
-  padding: 0 1rem; }
+  overflow-wrap: break-word; padding: 0 1rem; }
+main { overflow-x: auto; }
 a { color: var(--link); }
 table { border-collapse: collapse; margin: 1.5rem 0; width: 100%; }
 caption { font-size: 1.2rem; font-weight: 600; padding: .3rem 0; text-align: left; }
-th, td { border-bottom: 1px solid var(--line); overflow-wrap: anywhere; padding: .35rem .8rem;
-  padding-left: 0; text-align: left; vertical-align: top; }
+th, td { border-bottom: 1px solid var(--line); padding: .35rem .8rem; padding-left: 0;
+  text-align: left; vertical-align: top; }
+[data-label="Role"], [data-label="Why"] { overflow-wrap: anywhere; }
 thead th, footer { color: var(--quiet); font-size: .875rem; font-weight: 500; }
 .ok, .degraded, .failed, .offline, .unknown { font-weight: 600; }
 .ok { color: var(--good); }
 .degraded, .offline, .unknown { color: var(--warn); }
 .failed, .notice { color: var(--bad); }
-@media (max-width: 45rem) {
+@media (max-width: 48rem) {
   thead { display: none; }
   table, caption, tbody, tr, th, td { display: block; }
   tr { border-bottom: 1px solid var(--line); padding: .6rem 0; }
-  th, td { border: 0; padding: .1rem 0; }
+  th, td { border: 0; overflow-wrap: anywhere; padding: .1rem 0; }
   td { display: flex; gap: .8rem; }
   td::before { color: var(--quiet); content: attr(data-label); flex: 0 0 7rem; }
 }
@@ -133,8 +135,6 @@ def _role(interface: InterfaceStatus) -> str:
         words.append("standby")
     if interface.hold is not None:
         words.append(f"held by {interface.hold.actor}: {interface.hold.reason}")
-    if interface.offline is not None:
-        words.append(f"taken offline by {interface.offline.actor}: {interface.offline.reason}")
     return ", ".join(words)
 
 

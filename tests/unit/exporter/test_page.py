@@ -79,7 +79,7 @@ def test_tables_tell_the_state() -> None:
     interface = rows(reader, "Interfaces")["ni0"]
     assert interface["State"] == "offline"
     assert interface["Why"] == "taken offline by root: switch A is replaced"
-    assert "held by root (uid 0): not before Monday" in interface["Role"]
+    assert interface["Role"] == "not active, held by root (uid 0): not before Monday"
     address = rows(reader, "Addresses")["192.168.1.5/24"]
     assert (address["Interface"], address["Home"], address["Moves"]) == ("ni1", "ni0", "1")
     assert any("Remediation is paused" in text for text in reader.paragraphs)
