@@ -53,19 +53,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reloads the policy."""
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads the policy, as soon as there is one."""
     remediator = Remediator(settings)
-    stop = asyncio.Event()
+    stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     await remediator.start()
-    loop.add_signal_handler(signal.SIGHUP, remediator.reload)
+    reloading = asyncio.create_task(_reload_on(hangup, remediator))
     try:
         await stop.wait()
         _log.info("stopping")
     finally:
+        reloading.cancel()
         await remediator.stop()
+
+
+async def _reload_on(hangup: asyncio.Event, remediator: Remediator) -> None:
+    """Read the policy again at every SIGHUP."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        remediator.reload()
 
 
 def _parser() -> argparse.ArgumentParser:

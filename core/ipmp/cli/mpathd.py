@@ -64,17 +64,16 @@ async def _serve(options: argparse.Namespace, config: Config) -> int:
     await history.open(options.state_dir / "history.sqlite")
     daemon = Daemon(config, store, history, LinuxKernel())
     server = Server(daemon, options.run_dir)
+    stop, hangup = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)  # from here on it ends nobody
     await daemon.start()
     await server.start()
     _spare_the_loop()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    hangup = asyncio.Event()
-    reloading = asyncio.create_task(_reload_on(hangup, daemon))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     loop.add_signal_handler(signal.SIGUSR1, daemon.log_statistics)
+    reloading = asyncio.create_task(_reload_on(hangup, daemon))
     notify("READY=1")
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((stopping, daemon.failed), return_when=asyncio.FIRST_COMPLETED)
