@@ -55,6 +55,18 @@ def test_32_source_address_is_always_the_data_address(lab: Lab, start_host: Star
     assert process.poll() is None
 
 
+def test_a_deprecated_address_is_so_wherever_it_goes(lab: Lab, start_host: StartHost) -> None:
+    for address, *options in (("192.168.1.7/24",), ("fd00:1::7/64", "nodad")):
+        deprecated = ("preferred_lft", "0", *options)
+        lab.run(HOST, ("ip", "addr", "add", address, "dev", "ni0", *deprecated))
+    host = start_host(PLAIN)
+    for step, member in (("-d", "ni1"), ("-r", "ni0")):
+        assert host.if_mpadm(step, "ni0").returncode == 0
+        (link,) = lab.ip_json(HOST, "addr", "show", "dev", member)
+        states = {a["local"]: a.get("deprecated", False) for a in link["addr_info"]}
+        assert (states["192.168.1.7"], states["fd00:1::7"], states[IPV4]) == (True, True, False)
+
+
 @pytest.mark.parametrize("enhanced", [0, 1])
 def test_33_no_dad_failure(lab: Lab, start_host: StartHost, enhanced: int) -> None:
     for nic in ("ni0", "ni1"):

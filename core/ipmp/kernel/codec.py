@@ -53,6 +53,9 @@ RTEXT_FILTER_SKIP_STATS = 1 << 3
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 3, 6, 8, 11
 IFA_F_HOMEADDRESS, IFA_F_MCAUTOJOIN = 0x10, 0x400
+#: preferred_lft 0, valid_lft forever: what makes the kernel set the flag. A dump does not show it:
+#: there the preferred lifetime of a permanent IPv4 address is forever, deprecated or not.
+DEPRECATED = attribute(IFA_CACHEINFO, struct.pack("=IIII", 0, 0xFFFFFFFF, 0, 0))
 #: Flags that belong to the configuration of an address and not to its history on one NIC.
 PORTABLE_FLAGS = IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN
 
@@ -147,13 +150,13 @@ def address_index(payload: bytes) -> int:
 def spec_of(address: Address) -> AddressSpec:
     """What of an address found on a member must survive a move."""
     left_out = {IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO}
-    if address.flags & IFA_F_DEPRECATED:
-        left_out.remove(IFA_CACHEINFO)  # preferred_lft 0 was configured: it carries the flag
     kept = b"".join(
         attribute(kind, value)
         for kind, value in attributes(address.raw, IFADDRMSG.size)
         if kind not in left_out
     )
+    if address.flags & IFA_F_DEPRECATED:
+        kept += DEPRECATED
     prefixlen = int(address.key.rpartition("/")[2])
     flags = address.flags & PORTABLE_FLAGS
     return AddressSpec(address.key, address.family, prefixlen, address.scope, flags, kept)
