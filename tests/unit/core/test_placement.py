@@ -19,7 +19,7 @@ ONE = KEYS[0]
 def placed(
     state: Group, addresses: list[DataAddress], found: Snapshot, restless: tuple[str, ...] = ()
 ) -> dict[str, tuple[str | None, Reason]]:
-    placements = place_addresses(state, addresses, found, restless)
+    placements = place_addresses(state, addresses, found, {}, restless)
     return {p.address.key: (p.target, p.reason) for p in placements}
 
 
@@ -114,7 +114,7 @@ def test_every_address_is_placed_on_an_active_member_if_there_is_one(
     active: set[str], failback: bool, homes: list[str | None], places: dict[str, set[str]]
 ) -> None:
     state = group(active, failback=failback)
-    placements = list(place_addresses(state, world(homes), snapshot(places)))
+    placements = list(place_addresses(state, world(homes), snapshot(places), {}))
     assert [p.address.key for p in placements] == list(KEYS), "each once, in order"
     assert {p.target for p in placements} <= (active or {None})
 
@@ -134,8 +134,8 @@ def test_what_is_placed_is_at_rest(
     restless: set[str],
 ) -> None:
     state, addresses = group(active, failback=failback), world(homes)
-    first = list(place_addresses(state, addresses, snapshot(places), restless))
-    again = list(place_addresses(state, addresses, after(first), restless))
+    first = list(place_addresses(state, addresses, snapshot(places), {}, restless))
+    again = list(place_addresses(state, addresses, after(first), {}, restless))
     assert [p.target for p in again] == [p.target for p in first]
 
 
@@ -150,7 +150,7 @@ def test_levelling_ends_level_and_nothing_else_moves_what_an_active_member_holds
     )
     for failback in (True, False):
         state = group(active, failback=failback)
-        targets = [p.target for p in place_addresses(state, world([None] * 9), found)]
+        targets = [p.target for p in place_addresses(state, world([None] * 9), found, {})]
         load = [targets.count(m) for m in active]
         if failback:
             assert max(load) - min(load) <= 1

@@ -33,7 +33,7 @@ def move(
     began: float = 10.0,
     wall: float = 1000.0,
 ) -> Decision | None:
-    return ledger.added(HOMELY[key], target, reason, began, wall)
+    return ledger.moved(HOMELY[key], target, reason, began, wall)
 
 
 # Places -----------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def test_a_move_is_booked_with_its_reason_and_time() -> None:
 
 def test_an_address_put_back_where_it_was_is_drift_and_no_move() -> None:
     ledger = books(ONE)
-    decision = move(ledger, ONE, "a")
+    decision = ledger.restored(ONE, "a")
     assert decision is not None
     assert (decision.kind, decision.reason) == (Kind.ADDRESS_RESTORED, Reason.FOREIGN_CHANGE)
     assert ledger.drift == {"address": 1, "route": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,7 @@ from ipmp.model import (
     MoveReason,
     OfflineIntent,
 )
+from ipmp.probing import Engine
 from ipmp.world import AF_INET6, Link, Snapshot
 from tests.support.world import MEMBERS, data_address, group, link, route, snapshot
 
@@ -45,6 +47,7 @@ def runner(
         snapshot=found,
         homes=homes or Homes(),
         books=books or Books("g"),
+        prober=SimpleNamespace(engine=Engine("g", Random(0)), statuses=lambda member: ()),
     )
 
 
@@ -63,7 +66,7 @@ def member_status(
 def test_a_group_tells_its_state_its_settings_and_its_counters() -> None:
     books = Books("g")
     books.seen(ONE, "a")
-    books.added(data_address(ONE), "b", MoveReason.LINK, 10.0, 1000.0)
+    books.moved(data_address(ONE), "b", MoveReason.LINK, 10.0, 1000.0)
     books.settle({(ONE, "b")}, 10.02, 1000.02)
     state = replace(group("ab"), state=GroupState.DEGRADED, since=999.0)
     status = group_status(runner(state, snapshot({}), books=books))
@@ -176,7 +179,7 @@ def test_a_member_that_is_not_active_is_never_nominated() -> None:
 def test_addresses_come_in_order_each_with_its_place_and_its_last_move() -> None:
     books = Books("g")
     books.seen(ONE, "a")
-    moved = books.added(data_address(ONE, 0, "a"), "b", MoveReason.LINK, 10.0, 1000.0)
+    moved = books.moved(data_address(ONE, 0, "a"), "b", MoveReason.LINK, 10.0, 1000.0)
     assert moved is not None
     homes = Homes({TWO: data_address(TWO, 5), ONE: data_address(ONE, 0, "a")})
     one, two = address_statuses(homes, books, snapshot({"b": [ONE]}))
