@@ -53,9 +53,7 @@ class Life:
         self.loop = VirtualLoop(world.clock, world.chance)
         self.loop.set_exception_handler(self._unhandled)
         self.loop.set_task_factory(self._task)
-        self.connection = Connection(
-            world.kernel, world.network, self, world.faults, world.chance
-        )
+        self.connection = Connection(world.kernel, world.network, self, world.faults, world.chance)
         self.daemon: Daemon | None = None
         self.ready = False
         self.ended = False

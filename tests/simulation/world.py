@@ -317,7 +317,13 @@ class World:
     def _witness(self, effects: Effects) -> None:
         """The kernel has carried out a message."""
         ours = isinstance(effects.by, Connection)
-        self.note("%s: %s %s on %s", "mpathd" if ours else "outside", effects.verb, effects.what, effects.device)
+        self.note(
+            "%s: %s %s on %s",
+            "mpathd" if ours else "outside",
+            effects.verb,
+            effects.what,
+            effects.device,
+        )
         if ours:
             assert self.life is not None
             self.invariants.acted(self.life, effects)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
 from random import SystemRandom
 
 import structlog
@@ -17,7 +17,7 @@ from ipmp.config import GroupConfig
 from ipmp.daemon.context import Context
 from ipmp.daemon.members import Members
 from ipmp.model import Family, ProbedTarget, ProbeReport, ProbeState, ProbeStatus
-from ipmp.probing import Engine, Outcome, TargetRow, arrange, inquire
+from ipmp.probing import Engine, Outcome, Standing, TargetRow, arrange, inquire
 from ipmp.world import Snapshot
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
@@ -30,7 +30,7 @@ class Prober:
         self,
         context: Context,
         config: GroupConfig,
-        failed: Iterable[str],
+        failed: Collection[str],
         changed: Callable[[], None],
     ) -> None:
         self.engine = Engine(config.name, SystemRandom(), failed)
@@ -39,6 +39,13 @@ class Prober:
         self._sockets = context.kernel.probe_sockets(self._run)
         self._timer: asyncio.TimerHandle | None = None
         self._refused: set[str] = set()
+        self._before = {m: Standing(ProbeState.FAILED, 0.0) for m in failed}
+        self._arranged = False
+
+    @property
+    def standings(self) -> Mapping[str, Standing]:
+        """What the probes say; before there are any, what the last daemon knew of them."""
+        return self.engine.standings if self._arranged else self._before
 
     def close(self) -> None:
         """Stop probing."""
@@ -51,7 +58,7 @@ class Prober:
         inquiry = inquire(config, snapshot)
         nearby = await self._context.kernel.nearby(snapshot.links, inquiry)
         setup = arrange(config, snapshot, nearby, members.offline)
-        before = self._verdicts()
+        before, self._arranged = self._verdicts(), True
         self.engine.group_failed = members.targets_dead
         self.engine.configure(setup, self._context.monotonic())
         if self._verdicts() != before:
@@ -66,7 +73,7 @@ class Prober:
         self._run()
 
     def _verdicts(self) -> dict[str, ProbeState]:
-        return {member: s.verdict for member, s in self.engine.standings.items()}
+        return {member: s.verdict for member, s in self.standings.items()}
 
     def statuses(self, member: str) -> tuple[ProbeStatus, ...]:
         """The probes of one member for the status, by family."""

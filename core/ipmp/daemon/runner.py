@@ -62,7 +62,7 @@ class Runner:
         self.books = Books(config.name)
         self.limit = MoveLimit(self.books, members)
         self.prober = Prober(context, config, members.lost_before, self.wake)
-        members.listen(lambda: self.prober.engine.standings)
+        members.listen(lambda: self.prober.standings)
         self.drains = Drains(context.kernel.count_unicast)
         self.executor = Executor(context, config, self.announcer, self.books)
         self.addresses: tuple[AddressStatus, ...] = ()

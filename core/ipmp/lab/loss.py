@@ -1,6 +1,6 @@
 """Loss at an interface: drop exactly N of each 100 frames, evenly spread, in and out.
 
-    python -m ipmp.lab.loss set IFNAME PERCENT | clear IFNAME | show IFNAME
+    python -m ipmp.lab.loss set IFNAME PERCENT [--only ingress|egress] | clear IFNAME | show IFNAME
 
 Runs in the network namespace of the interface. A counter and not a die: five losses in a row would
 fail a probed member once in four hundred trials, and so would the test.
@@ -21,6 +21,7 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Iterable
 
 NETLINK_NETFILTER = 12
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE = 0x1, 0x4, 0x400
@@ -45,6 +46,7 @@ def main() -> int:
     setting = actions.add_parser("set")
     setting.add_argument("ifname")
     setting.add_argument("percent", type=int)
+    setting.add_argument("--only", choices=HOOKS)
     actions.add_parser("clear").add_argument("ifname")
     actions.add_parser("show").add_argument("ifname")
     args = parser.parse_args()
@@ -54,7 +56,7 @@ def main() -> int:
         else:
             clear_loss(args.ifname)
         if args.action == "set":
-            set_loss(args.ifname, args.percent)
+            set_loss(args.ifname, args.percent, [args.only] if args.only else HOOKS)
     except OSError as error:
         print(f"cannot {args.action} loss on {args.ifname}: {error}", file=sys.stderr)
         return 1
@@ -66,7 +68,7 @@ def lost_of_hundred(percent: int) -> tuple[int, ...]:
     return tuple(frame for frame in range(100) if frame * percent % 100 < percent)
 
 
-def set_loss(ifname: str, percent: int) -> None:
+def set_loss(ifname: str, percent: int, hooks: Iterable[str] = HOOKS) -> None:
     """Drop `percent` of each 100 frames at `ifname`; there must be no loss on it yet."""
     table = _text(1, _table(ifname))
     messages: list[Message] = [
@@ -74,8 +76,8 @@ def set_loss(ifname: str, percent: int) -> None:
         (NEWSET, table + _text(2, "lost") + _number(4, 0) + _number(5, 4) + _number(10, SET_ID)),
         (NEWSETELEM, table + _text(2, "lost") + _nest(3, _elements(percent)) + _number(4, SET_ID)),
     ]
-    for name, hook in HOOKS.items():
-        where = _nest(4, _number(1, hook) + _number(2, 0) + _text(3, ifname))
+    for name in hooks:
+        where = _nest(4, _number(1, HOOKS[name]) + _number(2, 0) + _text(3, ifname))
         messages.append((NEWCHAIN, table + _text(3, name) + where + _text(7, "filter")))
         messages.append((NEWRULE, table + _text(2, name) + _nest(4, _drop_counted())))
     _commit(messages)
