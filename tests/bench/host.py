@@ -28,9 +28,9 @@ def laboratory() -> Iterator[tuple[Lab, Path]]:
 
 
 @contextmanager
-def daemon(lab: Lab, directory: Path) -> Iterator[Host]:
-    """`mpathd` in the lab's host."""
-    host = Host(lab, directory, CONFIG).start("--log.level=error")
+def daemon(lab: Lab, directory: Path, more: str = "") -> Iterator[Host]:
+    """`mpathd` in the lab's host, with `more` in the configuration of its group."""
+    host = Host(lab, directory, CONFIG + more).start("--log.level=error")
     try:
         yield host
     finally:
