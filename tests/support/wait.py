@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -32,3 +33,12 @@ def eventually(condition: Callable[[], T], timeout: float = 5.0, interval: float
         if time.monotonic() > deadline:
             raise failure
         time.sleep(interval)
+
+
+async def eventually_async(
+    condition: Callable[[], bool], timeout: float = 5.0, interval: float = 0.005
+) -> None:
+    """Let the loop run until `condition` is true."""
+    async with asyncio.timeout(patience(timeout)):
+        while not condition():
+            await asyncio.sleep(interval)
