@@ -32,13 +32,23 @@ from itertools import chain
 import msgspec
 
 from ipmp.placement import Placement, Reach, RoutePlacement
+from ipmp.plan.steps import (
+    AddAddress,
+    AddAnchor,
+    AddTestAddress,
+    Announce,
+    DeleteAddress,
+    DeleteRoute,
+    ReplaceRoute,
+    Step,
+    identity,
+)
 from ipmp.world import (
     AF_INET,
     IFA_F_SECONDARY,
     OWNER,
     SCOPE_LINK,
     DataAddress,
-    DataRoute,
     Route,
     RouteIdentity,
     Snapshot,
@@ -51,64 +61,6 @@ STRETCH = 256
 FIRST_STRETCH = 64
 
 
-class AddAddress(msgspec.Struct, frozen=True, gc=False):
-    """Configure a copy of the address on a member."""
-
-    address: DataAddress
-    member: str
-    label: str
-    proto: int
-
-
-class AddAnchor(msgspec.Struct, frozen=True, gc=False):
-    """Keep an IPv4 address on a member that carries no other one."""
-
-    member: str
-
-
-class AddTestAddress(msgspec.Struct, frozen=True, gc=False):
-    """Configure the address from which a member is probed; it never moves."""
-
-    key: str
-    member: str
-
-
-class DeleteAddress(msgspec.Struct, frozen=True, gc=False):
-    """Take the address away from a member."""
-
-    key: str
-    member: str
-    peer: str = ""  # of a point-to-point address
-
-
-class ReplaceRoute(msgspec.Struct, frozen=True, gc=False):
-    """Let the route leave through a member, in place of wherever it leaves now."""
-
-    route: DataRoute
-    member: str
-    protocol: int
-
-
-class DeleteRoute(msgspec.Struct, frozen=True, gc=False):
-    """Remove the leftover of a moved route from its old member (IPv6 keeps both)."""
-
-    route: Route
-    member: str
-
-
-class Announce(msgspec.Struct, frozen=True, gc=False):
-    """Tell the link which member has the address; urgent ones are not paced."""
-
-    address: DataAddress
-    member: str
-    urgent: bool
-
-
-Step = (
-    AddAddress | AddAnchor | AddTestAddress | DeleteAddress | ReplaceRoute | DeleteRoute | Announce
-)
-
-
 _Wanted = tuple[DataAddress, str]  # an address and the member that should have it
 
 
@@ -119,25 +71,6 @@ class Progress(msgspec.Struct):
     quiet: Container[str] = frozenset()  # members on which nothing unicast arrives any more
     dead: Container[str] = frozenset()  # members without a working link: nothing to wait for
     refused: Collection[tuple[str, str]] = frozenset()  # what `identity` makes of a step
-
-
-def identity(step: Step) -> tuple[str, str]:
-    """What a step does, in words, and to which member: how a refused one is remembered."""
-    match step:
-        case AddAddress(address=address, member=member):
-            return f"add {address.key}", member
-        case AddAnchor(member=member):
-            return "add an anchor", member
-        case AddTestAddress(key=key, member=member):
-            return f"add the test address {key}", member
-        case DeleteAddress(key=key, member=member):
-            return f"delete {key}", member
-        case ReplaceRoute(route=route, member=member):
-            return f"replace {route.route.key}", member
-        case DeleteRoute(route=leftover, member=member):
-            return f"delete {leftover.key}", member
-        case Announce(address=address, member=member):
-            return f"announce {address.key}", member
 
 
 def plan(

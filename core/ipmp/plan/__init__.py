@@ -1,0 +1,28 @@
+"""What to do next, as values: the planner and the steps that it yields. Pure."""
+
+from ipmp.plan.planner import Progress, plan
+from ipmp.plan.steps import (
+    AddAddress,
+    AddAnchor,
+    AddTestAddress,
+    Announce,
+    DeleteAddress,
+    DeleteRoute,
+    ReplaceRoute,
+    Step,
+    identity,
+)
+
+__all__ = [
+    "AddAddress",
+    "AddAnchor",
+    "AddTestAddress",
+    "Announce",
+    "DeleteAddress",
+    "DeleteRoute",
+    "Progress",
+    "ReplaceRoute",
+    "Step",
+    "identity",
+    "plan",
+]
