@@ -18,7 +18,6 @@ from ipmp.kernel.netlink import (
     NLM_F_EXCL,
     NLM_F_REPLACE,
     NLM_F_REQUEST,
-    Message,
     attribute,
     attributes,
     request,
@@ -312,20 +311,3 @@ def _patched_route(route: Route, ifindex: int, protocol: int) -> bytes:
 
 def _text(family: int, packed: bytes | None) -> str | None:
     return socket.inet_ntop(family, packed) if packed else None
-
-
-# Events -----------------------------------------------------------------------------------------
-
-
-def is_local_route(message: Message) -> tuple[int, str] | None:
-    """(ifindex, address) when this is the kernel's own local route of an IPv6 address."""
-    if message.type != RTM_NEWROUTE:
-        return None
-    family, length, _, _, table, _, _, _, _ = RTMSG.unpack_from(message.payload)
-    if family == AF_INET or length != 128 or table != TABLE_LOCAL:
-        return None
-    found = dict(attributes(message.payload, RTMSG.size))
-    if RTA_OIF not in found or RTA_DST not in found:
-        return None
-    address = socket.inet_ntop(socket.AF_INET6, found[RTA_DST])
-    return int(U32.unpack(found[RTA_OIF])[0]), address

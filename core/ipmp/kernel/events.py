@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Sequence
 
-from ipmp.kernel.netlink import RECEIVE_BYTES, SOL_NETLINK, Message, messages, open_socket
+from ipmp.kernel import codec
+from ipmp.kernel.netlink import (
+    RECEIVE_BYTES,
+    SOL_NETLINK,
+    Message,
+    attributes,
+    messages,
+    open_socket,
+)
+from ipmp.world import AF_INET
 
 NETLINK_ADD_MEMBERSHIP = 1
 NETLINK_DROP_MEMBERSHIP = 2
@@ -58,3 +68,17 @@ class Events:
                 continue
             found.extend(messages(data))
         return found, overrun
+
+
+def is_local_route(message: Message) -> tuple[int, str] | None:
+    """(ifindex, address) when this is the kernel's own local route of an IPv6 address."""
+    if message.type != codec.RTM_NEWROUTE:
+        return None
+    family, length, _, _, table, _, _, _, _ = codec.RTMSG.unpack_from(message.payload)
+    if family == AF_INET or length != 128 or table != codec.TABLE_LOCAL:
+        return None
+    found = dict(attributes(message.payload, codec.RTMSG.size))
+    if codec.RTA_OIF not in found or codec.RTA_DST not in found:
+        return None
+    address = socket.inet_ntop(socket.AF_INET6, found[codec.RTA_DST])
+    return int(codec.U32.unpack(found[codec.RTA_OIF])[0]), address

@@ -5,35 +5,24 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import socket
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from ipmp.kernel import codec, frames
-from ipmp.kernel.events import Events
+from ipmp.kernel.encoding import AddressEvent, encode, is_already_so
+from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.nearby import read_nearby
 from ipmp.kernel.netlink import Chunk, Message, NetlinkError, Refused, Requests
 from ipmp.kernel.probes import ProbeSockets
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
-from ipmp.plan import (
-    AddAddress,
-    AddAnchor,
-    AddTestAddress,
-    DeleteAddress,
-    DeleteRoute,
-    ReplaceRoute,
-    Step,
-)
+from ipmp.plan import Step
 from ipmp.probing import Inquiry, Nearby
 from ipmp.world import (
     AF_INET,
     AF_INET6,
-    IFA_F_NOPREFIXROUTE,
-    OWNER,
-    SCOPE_LINK,
     Link,
     Snapshot,
     address_of,
@@ -46,21 +35,6 @@ RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE = 9, 11
 #: A local IPv6 route appears 110-750 us after the ACK of its address (pyroute2-eval 3.2).
 LOCAL_ROUTE_SECONDS = 0.1
 
-_ADDED = codec.RTM_NEWADDR
-
-#: Outcomes that leave the kernel as the step wanted it.
-ALREADY_SO = {
-    AddAddress: {errno.EEXIST},
-    AddAnchor: {errno.EEXIST},
-    AddTestAddress: {errno.EEXIST},
-    DeleteAddress: {errno.EADDRNOTAVAIL, errno.ENODEV},
-    DeleteRoute: {errno.ESRCH, errno.ENODEV},
-    ReplaceRoute: set[int](),
-}
-
-
-_Event = tuple[int, int, str]  # message type, interface index, address
-
 
 class _Encoded(Prepared):
     """Steps as messages, cut into chunks."""
@@ -68,7 +42,8 @@ class _Encoded(Prepared):
     possible: list[Step] = msgspec.field(default_factory=list)  # those whose member exists
     gone: list[Step] = msgspec.field(default_factory=list)
     chunks: list[Chunk] = msgspec.field(default_factory=list)
-    ipv6_events: dict[int, _Event] = msgspec.field(default_factory=dict)  # by place in `possible`
+    #: What the kernel will tell of IPv6 steps, by their place in `possible`.
+    ipv6_events: dict[int, AddressEvent] = msgspec.field(default_factory=dict)
 
 
 class LinuxKernel:
@@ -83,7 +58,7 @@ class LinuxKernel:
         self._links: dict[str, Link] = {}
         self._link_answers: dict[str, tuple[bytes, Link]] = {}
         self._routers: set[str] = set()
-        self._expected: set[_Event] = set()  # IPv6 address events that we will cause
+        self._expected: set[AddressEvent] = set()  # IPv6 address events that we will cause
         self._turn = asyncio.Lock()  # of apply
         self._members: tuple[str, ...] = ()
         self._callback: Callable[[Changes], None] = lambda changes: None
@@ -224,7 +199,7 @@ class LinuxKernel:
             if link is None:
                 encoded.gone.append(step)
                 continue
-            message, event = self._encode(step, link)
+            message, event = encode(step, link)
             if event is not None:
                 encoded.ipv6_events[len(messages)] = event
             encoded.possible.append(step)
@@ -241,7 +216,7 @@ class LinuxKernel:
         assert isinstance(prepared, _Encoded)
         async with self._turn:
             self._expect(prepared)
-            if not any(kind == _ADDED for kind, _, _ in self._expected):
+            if not any(kind == codec.RTM_NEWADDR for kind, _, _ in self._expected):
                 return _failures(prepared, await self._requests.send(prepared.chunks))
             self._local_routes.join(RTNLGRP_IPV6_ROUTE)
             try:
@@ -261,33 +236,6 @@ class LinuxKernel:
             self._read_events()
         self._expected = set(prepared.ipv6_events.values())
 
-    def _encode(self, step: Step, link: Link) -> tuple[bytes, _Event | None]:
-        """The message of a step, and the IPv6 address event that the kernel will tell of it."""
-        index, event = link.ifindex, None
-        match step:
-            case AddAddress(address=address, label=label, proto=proto):
-                if address.spec.family == AF_INET6:
-                    event = (_ADDED, index, address.key)
-                return codec.add_address(address.spec, index, label, proto), event
-            case AddAnchor():
-                spec = codec.declared_spec(anchor(link), IFA_F_NOPREFIXROUTE, SCOPE_LINK)
-                return codec.add_address(spec, index, "", OWNER), None
-            case AddTestAddress(key=key):
-                if not is_ipv4(key):
-                    event = (_ADDED, index, key)
-                spec = codec.declared_spec(key, IFA_F_NOPREFIXROUTE)
-                return codec.add_address(spec, index, "", OWNER), event
-            case DeleteAddress(key=key):
-                if not is_ipv4(key):
-                    event = (codec.RTM_DELADDR, index, key)
-                return codec.delete_address(key, index), event
-            case ReplaceRoute(route=route, protocol=protocol):
-                return codec.replace_route(route.route, index, protocol), None
-            case DeleteRoute(route=route):
-                return codec.delete_route(route, index), None
-            case _:
-                raise TypeError(f"not a kernel step: {step}")
-
     async def _await_local_routes(self, pending: set[tuple[int, str]]) -> None:
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
@@ -298,7 +246,7 @@ class LinuxKernel:
                     await readable.wait()
                     readable.clear()
                     received, _ = self._local_routes.read()
-                    pending -= {found for m in received if (found := codec.is_local_route(m))}
+                    pending -= {found for m in received if (found := is_local_route(m))}
         except TimeoutError:
             return  # the address is there; the worst is a packet lost on arrival
         finally:
@@ -326,9 +274,10 @@ class LinuxKernel:
 
 def _failures(prepared: _Encoded, refused: Iterable[Refused]) -> list[Failure]:
     """The steps that are not as they should be now."""
-    refusals = [(prepared.possible[r.index], r.errno, r.text) for r in refused]
-    refusals += [(step, errno.ENODEV, os.strerror(errno.ENODEV)) for step in prepared.gone]
-    return [Failure(*r) for r in refusals if r[1] not in ALREADY_SO[type(r[0])]]
+    refusals = [Failure(prepared.possible[r.index], r.errno, r.text) for r in refused]
+    gone = os.strerror(errno.ENODEV)
+    refusals += [Failure(step, errno.ENODEV, gone) for step in prepared.gone]
+    return [refusal for refusal in refusals if not is_already_so(refusal)]
 
 
 def _new_ipv6(prepared: _Encoded, refused: Iterable[Refused]) -> set[tuple[int, str]]:
@@ -337,17 +286,8 @@ def _new_ipv6(prepared: _Encoded, refused: Iterable[Refused]) -> set[tuple[int, 
     return {
         (event[1], address_of(event[2]))
         for index, event in prepared.ipv6_events.items()
-        if event[0] == _ADDED and index not in untouched
+        if event[0] == codec.RTM_NEWADDR and index not in untouched
     }
-
-
-def anchor(link: Link) -> str:
-    """The link-scope address that stays on a member without any other IPv4 address.
-
-    From 169.254.1.0 - 169.254.254.255 (RFC 3927), derived from the MAC, so it is stable.
-    """
-    low = bytes.fromhex(link.hwaddr.replace(":", ""))[-2:]
-    return f"{socket.inet_ntoa(bytes((169, 254, 1 + low[0] % 254, low[1])))}/32"
 
 
 def _forwards(name: str) -> bool:

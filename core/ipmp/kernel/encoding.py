@@ -1,0 +1,73 @@
+"""The steps of a plan as messages to the kernel, and which of its refusals do not matter."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from ipmp.kernel import codec
+from ipmp.kernel.protocol import Failure
+from ipmp.plan import (
+    AddAddress,
+    AddAnchor,
+    AddTestAddress,
+    DeleteAddress,
+    DeleteRoute,
+    ReplaceRoute,
+    Step,
+)
+from ipmp.world import AF_INET6, IFA_F_NOPREFIXROUTE, OWNER, SCOPE_LINK, Link, is_ipv4
+
+AddressEvent = tuple[int, int, str]  # message type, interface index, address
+
+#: Outcomes that leave the kernel as the step wanted it.
+ALREADY_SO = {
+    AddAddress: {errno.EEXIST},
+    AddAnchor: {errno.EEXIST},
+    AddTestAddress: {errno.EEXIST},
+    DeleteAddress: {errno.EADDRNOTAVAIL, errno.ENODEV},
+    DeleteRoute: {errno.ESRCH, errno.ENODEV},
+    ReplaceRoute: set[int](),
+}
+
+
+def encode(step: Step, link: Link) -> tuple[bytes, AddressEvent | None]:
+    """The message of a step, and the IPv6 address event that the kernel will tell of it."""
+    index, event = link.ifindex, None
+    match step:
+        case AddAddress(address=address, label=label, proto=proto):
+            if address.spec.family == AF_INET6:
+                event = (codec.RTM_NEWADDR, index, address.key)
+            return codec.add_address(address.spec, index, label, proto), event
+        case AddAnchor():
+            spec = codec.declared_spec(anchor(link), IFA_F_NOPREFIXROUTE, SCOPE_LINK)
+            return codec.add_address(spec, index, "", OWNER), None
+        case AddTestAddress(key=key):
+            if not is_ipv4(key):
+                event = (codec.RTM_NEWADDR, index, key)
+            spec = codec.declared_spec(key, IFA_F_NOPREFIXROUTE)
+            return codec.add_address(spec, index, "", OWNER), event
+        case DeleteAddress(key=key):
+            if not is_ipv4(key):
+                event = (codec.RTM_DELADDR, index, key)
+            return codec.delete_address(key, index), event
+        case ReplaceRoute(route=route, protocol=protocol):
+            return codec.replace_route(route.route, index, protocol), None
+        case DeleteRoute(route=route):
+            return codec.delete_route(route, index), None
+        case _:
+            raise TypeError(f"not a kernel step: {step}")
+
+
+def anchor(link: Link) -> str:
+    """The link-scope address that stays on a member without any other IPv4 address.
+
+    From 169.254.1.0 - 169.254.254.255 (RFC 3927), derived from the MAC, so it is stable.
+    """
+    low = bytes.fromhex(link.hwaddr.replace(":", ""))[-2:]
+    return f"{socket.inet_ntoa(bytes((169, 254, 1 + low[0] % 254, low[1])))}/32"
+
+
+def is_already_so(refusal: Failure) -> bool:
+    """Whether the kernel is as the step wanted it, although it refused."""
+    return refusal.errno in ALREADY_SO[type(refusal.step)]
