@@ -116,7 +116,8 @@ def place_routes(
 ) -> Iterator[RoutePlacement]:
     """Yield the placement of each route; `targets` says where each address (by key) will be."""
     active = [m.name for m in group.members if m.active]
-    reach = {name: _reach(name, targets, snapshot) for name in active}
+    peers = snapshot.peers()
+    reach = {name: _reach(name, targets, peers, snapshot) for name in active}
     with_source = {address_of(key): target for key, target in targets.items()}
     found = snapshot.routes_by_identity()
     for route in routes:
@@ -143,17 +144,20 @@ def _route_target(
     return preferred if preferred in fit else fit[0]
 
 
-def _reach(name: str, targets: Mapping[str, str], snapshot: Snapshot) -> Reach:
+def _reach(
+    name: str, targets: Mapping[str, str], peers: Mapping[str, str], snapshot: Snapshot
+) -> Reach:
     """Of the addresses that will be on a member: those placed there and those that never move."""
     placed = (key for key, target in targets.items() if target == name)
     fixed = (key for key in snapshot.addresses.get(name, {}) if key not in targets)
-    return Reach(chain(placed, fixed))
+    return Reach(chain(placed, fixed), peers)
 
 
 class Reach:
     """What the addresses of a member put within reach: sources, and networks that are on-link."""
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
+    def __init__(self, keys: Iterable[str] = (), peers: Mapping[str, str] | None = None) -> None:
+        self._peers = peers or {}
         self.addresses: set[str] = set()
         self._networks: dict[bool, set[tuple[int, int]]] = {True: set(), False: set()}  # IPv4?
         for key in keys:
@@ -162,7 +166,7 @@ class Reach:
     def add(self, key: str) -> None:
         """The member has, or will have, this address."""
         self.addresses.add(address_of(key))
-        self._networks[is_ipv4(key)].add(_network(key))
+        self._networks[is_ipv4(key)].add(_network(key, self._peers.get(key, "")))
 
     def carries(self, route: DataRoute) -> bool:
         """Whether a member with these addresses can carry a route.
@@ -179,8 +183,8 @@ class Reach:
 
 
 @lru_cache(maxsize=65536)
-def _network(key: str) -> tuple[int, int]:
-    """Prefix and number of host bits of the network of an address."""
-    interface = ipaddress.ip_interface(key)
+def _network(key: str, peer: str) -> tuple[int, int]:
+    """Prefix and number of host bits of what an address puts on-link; with a peer, that."""
+    interface = ipaddress.ip_interface(peer + key[key.index("/") :] if peer else key)
     host_bits = interface.max_prefixlen - interface.network.prefixlen
     return int(interface) >> host_bits, host_bits

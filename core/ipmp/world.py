@@ -25,6 +25,8 @@ IFA_F_TENTATIVE = 0x40
 IFA_F_PERMANENT = 0x80
 IFA_F_NOPREFIXROUTE = 0x200
 
+ETHERNET_BYTES = 6
+
 SCOPE_UNIVERSE = 0
 SCOPE_LINK = 253
 
@@ -46,6 +48,12 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     def device(self) -> str:
         """The name by which the kernel knows it."""
         return self.renamed or self.name
+
+    @property
+    def ethernet(self) -> bytes | None:
+        """Its address in Ethernet frames; None where it has none (tun, GRE, InfiniBand)."""
+        packed = bytes.fromhex(self.hwaddr.replace(":", ""))
+        return packed if len(packed) == ETHERNET_BYTES and any(packed) else None
 
 
 class Address(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +84,7 @@ class AddressSpec(msgspec.Struct, frozen=True, gc=False):
     scope: int
     flags: int  # only those that a copy carries
     attributes: bytes  # netlink attributes without label, flags, owner and cache info
+    peer: str = ""  # of a point-to-point address; it is among the attributes, too
 
 
 class DataAddress(msgspec.Struct, frozen=True, gc=False):
@@ -177,6 +186,11 @@ class Snapshot(msgspec.Struct):
                     if held[key].flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
                         present[member].discard(key)
         return present
+
+    def peers(self) -> dict[str, str]:
+        """Peers of the point-to-point addresses among those that are held, by key."""
+        held = (address for found in self.addresses.values() for address in found.values())
+        return {address.key: address.peer for address in held if address.peer}
 
     def routes_by_identity(self) -> dict[RouteIdentity, dict[str, Route]]:
         """Where each route is: member -> route, by identity."""

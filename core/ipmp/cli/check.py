@@ -84,6 +84,8 @@ def _members(group: GroupConfig, links: dict[str, Link]) -> Iterator[Line]:
             yield Line("note", f"{member}: no carrier")
         else:
             yield Line("ok", f"{member}: carrier")
+        if link is not None and link.ethernet is None:
+            yield Line("note", f"{member} is no Ethernet: addresses cannot be announced there")
 
 
 def _sysctls(group: GroupConfig, links: dict[str, Link], *, fix: bool) -> Iterator[Line]:

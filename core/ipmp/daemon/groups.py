@@ -103,7 +103,9 @@ class Groups:
         self._let_go([m for m in runner.config.members if m not in config.members])
         self._sysctls.keep(config)
         gone = list(retired(runner.homes, config))
-        steps = [DeleteAddress(a.key, m) for a in reversed(gone) for m in config.members]
+        steps = [
+            DeleteAddress(a.key, m, a.spec.peer) for a in reversed(gone) for m in config.members
+        ]
         steps += runner.retired_tests(config)
         runner.configure(config, gone)
         self.save_homes()

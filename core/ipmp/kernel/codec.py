@@ -110,9 +110,13 @@ def parse_link(payload: bytes) -> Link:
 # Addresses --------------------------------------------------------------------------------------
 
 
-def address_dump(family: int, ifindex: int) -> bytes:
-    """Dump request for the addresses of one interface; the kernel filters (strict checking)."""
-    return request(RTM_GETADDR, NLM_F_DUMP, IFADDRMSG.pack(family, 0, 0, 0, ifindex))
+def address_dump(family: int) -> bytes:
+    """Dump request for the addresses of all interfaces.
+
+    The kernel would filter by interface, but such a dump is not marked when it was interrupted
+    (linux:net/ipv4/devinet.c inet_dump_ifaddr): addresses would be missed without anybody knowing.
+    """
+    return request(RTM_GETADDR, NLM_F_DUMP, IFADDRMSG.pack(family, 0, 0, 0, 0))
 
 
 def parse_address(payload: bytes, member: str) -> Address:
@@ -158,7 +162,9 @@ def spec_of(address: Address) -> AddressSpec:
         kept += DEPRECATED
     prefixlen = int(address.key.rpartition("/")[2])
     flags = address.flags & PORTABLE_FLAGS
-    return AddressSpec(address.key, address.family, prefixlen, address.scope, flags, kept)
+    return AddressSpec(
+        address.key, address.family, prefixlen, address.scope, flags, kept, address.peer
+    )
 
 
 def declared_spec(key: str, flags: int = 0, scope: int = 0) -> AddressSpec:
@@ -197,7 +203,8 @@ def add_address(spec: AddressSpec, ifindex: int, label: str, proto: int) -> byte
 def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:
     """RTM_DELADDR of exactly this address with exactly this prefix length.
 
-    For IPv4 the kernel compares the prefix length only when it is given IFA_ADDRESS, too.
+    For IPv4 the kernel compares the prefix length only when it is given IFA_ADDRESS, too; that is
+    the peer's where there is one, and must be it.
     """
     text, _, prefixlen = key.rpartition("/")
     family, layout, size = _DELETE_IPV6 if ":" in text else _DELETE_IPV4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Container
 
 from ipmp.kernel import codec
 from ipmp.kernel.protocol import Failure
@@ -47,10 +48,10 @@ def encode(step: Step, link: Link) -> tuple[bytes, AddressEvent | None]:
                 event = (codec.RTM_NEWADDR, index, key)
             spec = codec.declared_spec(key, IFA_F_NOPREFIXROUTE)
             return codec.add_address(spec, index, "", OWNER), event
-        case DeleteAddress(key=key):
+        case DeleteAddress(key=key, peer=peer):
             if not is_ipv4(key):
                 event = (codec.RTM_DELADDR, index, key)
-            return codec.delete_address(key, index), event
+            return codec.delete_address(key, index, peer), event
         case ReplaceRoute(route=route, protocol=protocol):
             return codec.replace_route(route.route, index, protocol), None
         case DeleteRoute(route=route):
@@ -62,12 +63,34 @@ def encode(step: Step, link: Link) -> tuple[bytes, AddressEvent | None]:
 def anchor(link: Link) -> str:
     """The link-scope address that stays on a member without any other IPv4 address.
 
-    From 169.254.1.0 - 169.254.254.255 (RFC 3927), derived from the MAC, so it is stable.
+    From 169.254.1.0 - 169.254.254.255 (RFC 3927), derived from the MAC, so it is stable; from the
+    interface index where there is no MAC (tun, GRE).
     """
-    low = bytes.fromhex(link.hwaddr.replace(":", ""))[-2:]
-    return f"{socket.inet_ntoa(bytes((169, 254, 1 + low[0] % 254, low[1])))}/32"
+    source = link.ethernet or link.ifindex.to_bytes(4, "big")
+    high, low = source[-2:]
+    return f"{socket.inet_ntoa(bytes((169, 254, 1 + high % 254, low)))}/32"
 
 
-def is_already_so(refusal: Failure) -> bool:
-    """Whether the kernel is as the step wanted it, although it refused."""
+def is_doubtful(refusal: Failure) -> bool:
+    """EEXIST of IPv6 does not tell with which prefix length the address is there."""
+    return refusal.errno == errno.EEXIST and not is_ipv4(_added(refusal.step))
+
+
+def is_already_so(refusal: Failure, held: Container[tuple[str, str]]) -> bool:
+    """Whether the kernel is as the step wanted it, although it refused.
+
+    `held` has the addresses (key, member) of which it is doubtful otherwise.
+    """
+    if is_doubtful(refusal):
+        return (_added(refusal.step), refusal.step.member) in held
     return refusal.errno in ALREADY_SO[type(refusal.step)]
+
+
+def _added(step: Step) -> str:
+    """The address that a step adds; "" when it adds none."""
+    match step:
+        case AddAddress(address=address):
+            return address.key
+        case AddTestAddress(key=key):
+            return key
+    return ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from ipmp.kernel import codec, frames
-from ipmp.kernel.encoding import AddressEvent, encode, is_already_so
+from ipmp.kernel.encoding import AddressEvent, encode, is_already_so, is_doubtful
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.nearby import read_nearby
 from ipmp.kernel.netlink import Chunk, Message, NetlinkError, Refused, Requests
@@ -23,7 +23,9 @@ from ipmp.probing import Inquiry, Nearby
 from ipmp.world import (
     AF_INET,
     AF_INET6,
+    Address,
     Link,
+    Route,
     Snapshot,
     address_of,
     is_ipv4,
@@ -93,7 +95,7 @@ class LinuxKernel:
         assert self._events is not None
         received, overrun = self._events.read()
         changes = Changes(overrun=overrun)
-        names = {link.ifindex: name for name, link in self._links.items()}
+        names = {ln.ifindex: name for name, ln in self._links.items() if name in self._members}
         for message in received:
             if message.port != self._requests.port:
                 self._note(message, names, changes)
@@ -161,24 +163,29 @@ class LinuxKernel:
 
     async def snapshot(self, links: dict[str, Link]) -> Snapshot:
         """Read addresses and routes of these links; yields to the loop while it reads."""
-        snapshot = Snapshot(links=links, addresses={}, routes={})
-        for name, link in links.items():
-            held = snapshot.addresses[name] = {}
-            routes = snapshot.routes[name] = []
-            for family in (AF_INET, AF_INET6):
-                addresses = await self._requests.dump(
-                    codec.address_dump(family, link.ifindex),
-                    lambda m, name=name: codec.parse_address(m.payload, name),  # type: ignore[misc]
-                )
-                held.update((address.key, address) for address in addresses)
-                routes += await self._requests.dump(
+        addresses: dict[str, dict[str, Address]] = {name: {} for name in links}
+        routes: dict[str, list[Route]] = {name: [] for name in links}
+        for family in (AF_INET, AF_INET6):
+            for address in await self._addresses(family, links):
+                addresses[address.member][address.key] = address
+            for name, link in links.items():
+                routes[name] += await self._requests.dump(
                     codec.route_dump(family, link.ifindex),
                     lambda m, name=name: codec.parse_route(m.payload, name),  # type: ignore[misc]
                 )
-            self._routers.discard(name)
-            if _forwards(link.device):
-                self._routers.add(name)
-        return snapshot
+        self._routers -= links.keys()
+        self._routers |= {name for name, link in links.items() if _forwards(link.device)}
+        return Snapshot(links, addresses, routes)
+
+    async def _addresses(self, family: int, links: Mapping[str, Link]) -> list[Address]:
+        """The addresses of one family on these links, in the kernel's order."""
+        names = {link.ifindex: name for name, link in links.items()}
+
+        def parse(message: Message) -> Address | None:
+            name = names.get(codec.address_index(message.payload))
+            return codec.parse_address(message.payload, name) if name is not None else None
+
+        return await self._requests.dump(codec.address_dump(family), parse)
 
     async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
         """Who else is on these links; yields to the loop while it reads."""
@@ -217,7 +224,7 @@ class LinuxKernel:
         async with self._turn:
             self._expect(prepared)
             if not any(kind == codec.RTM_NEWADDR for kind, _, _ in self._expected):
-                return _failures(prepared, await self._requests.send(prepared.chunks))
+                return await self._failures(prepared, await self._requests.send(prepared.chunks))
             self._local_routes.join(RTNLGRP_IPV6_ROUTE)
             try:
                 refused = await self._requests.send(prepared.chunks)
@@ -225,7 +232,18 @@ class LinuxKernel:
             finally:
                 self._local_routes.leave(RTNLGRP_IPV6_ROUTE)
                 self._local_routes.read()
-        return _failures(prepared, refused)
+            return await self._failures(prepared, refused)
+
+    async def _failures(self, prepared: _Encoded, refused: Iterable[Refused]) -> list[Failure]:
+        """The steps that are not as they should be now."""
+        refusals = [Failure(prepared.possible[r.index], r.errno, r.text) for r in refused]
+        gone = os.strerror(errno.ENODEV)
+        refusals += [Failure(step, errno.ENODEV, gone) for step in prepared.gone]
+        held: set[tuple[str, str]] = set()
+        if any(map(is_doubtful, refusals)):
+            found = await self._addresses(AF_INET6, self._links)
+            held = {(address.key, address.member) for address in found}
+        return [refusal for refusal in refusals if not is_already_so(refusal, held)]
 
     def _expect(self, prepared: _Encoded) -> None:
         """The kernel does not say who caused an IPv6 address event (its port is 0): remember.
@@ -259,25 +277,19 @@ class LinuxKernel:
         link = self._links.get(member)
         if link is None:
             raise OSError(errno.ENODEV, f"{member} is gone")
-        hwaddr, address = bytes.fromhex(link.hwaddr.replace(":", "")), address_of(key)
+        hwaddr, address = link.ethernet, address_of(key)
+        if hwaddr is None:
+            raise OSError(errno.EOPNOTSUPP, f"{member} has no Ethernet address to announce")
         if is_ipv4(key):
             frame = frames.gratuitous_arp(hwaddr, address)
         else:
             frame = frames.unsolicited_na(hwaddr, address, router=member in self._routers)
-        self._sender.send(link.ifindex, member, frame)
+        self._sender.send(link.ifindex, link.device, frame)
 
     def count_unicast(self, member: str, keys: Iterable[str]) -> QuietMonitor:
         """Start to count what still arrives on a member for these addresses."""
         link = self._links.get(member)
         return QuietMonitor(link.device if link is not None else member, keys)
-
-
-def _failures(prepared: _Encoded, refused: Iterable[Refused]) -> list[Failure]:
-    """The steps that are not as they should be now."""
-    refusals = [Failure(prepared.possible[r.index], r.errno, r.text) for r in refused]
-    gone = os.strerror(errno.ENODEV)
-    refusals += [Failure(step, errno.ENODEV, gone) for step in prepared.gone]
-    return [refusal for refusal in refusals if not is_already_so(refusal)]
 
 
 def _new_ipv6(prepared: _Encoded, refused: Iterable[Refused]) -> set[tuple[int, str]]:

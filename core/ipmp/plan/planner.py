@@ -100,6 +100,9 @@ def plan(
         yield from _batches(steps)
         steps = (*additions, *_route_steps(ready, found, progress), *announcements)
         _doom(stretch, snapshot, progress, present, doomed)
+    if pending:  # the kernel adds the way to an IPv6 peer a little after its address
+        yield from _batches(steps)
+        steps = ()
     last = chain(steps, _route_steps(pending, found, progress), _anchors(doomed, present, progress))
     yield from _batches(last)
     deletions = chain(_deletions(doomed, snapshot), _weigh_anchors(doomed, snapshot, present))

@@ -89,7 +89,7 @@ def _path(config: GroupConfig, snapshot: Snapshot, member: str, family: Family) 
         yield _made(link, family, Method.ICMP, test)
     elif method == "icmp" and link_local is not None:
         yield _made(link, family, Method.ICMP, link_local)
-    elif method != "icmp" and (family is Family.IPV4 or link_local is not None):
+    elif method != "icmp" and link.ethernet and (family is Family.IPV4 or link_local is not None):
         yield _made(link, family, Method.ARP, link_local or "")
 
 
