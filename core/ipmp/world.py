@@ -110,7 +110,7 @@ class RouteKey(msgspec.Struct, frozen=True, order=True, gc=False):
 
     family: int
     table: int
-    destination: str  # "default" or "10.0.0.0/8"
+    destination: str  # "default", "10.0.0.0/8" or "2001:db8::/32 from 2001:db8:1::/48"
     tos: int
     metric: int
 

@@ -15,12 +15,12 @@ from ipmp.kernel.protocol import Kernel
 from ipmp.plan import AddAddress
 from ipmp.world import AF_INET, AF_INET6, SCOPE_LINK, Address, DataAddress
 from tests.kernel.linux_world import LINUX_ONLY, batch
-from tests.kernel.steps import GROUP, add, attempt, do, look
+from tests.kernel.steps import GROUP, add, attempt, do, look, reroute, routes
 from tests.kernel.world import World
 
 pytestmark = [pytest.mark.netns, LINUX_ONLY]
 
-RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE = 9, 11
+RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE = 9, 7, 11
 MANY = [f"10.0.{number // 250}.{number % 250 + 1}/16" for number in range(2000)]
 RCVBUF_BEFORE_6_17 = 212_992
 
@@ -152,3 +152,27 @@ async def test_the_local_route_of_an_ipv6_address_is_told_after_the_address(
     assert len(address_at) == 8
     assert address_at.keys() == route_at.keys(), "apply() returned before the last local route"
     assert all(address_at[address] < route_at[address] for address in address_at)
+
+
+@pytest.mark.parametrize(
+    ("key", "destination", "via"),
+    [
+        ("192.0.2.1/24", "10.1.0.0/16", "192.0.2.254"),
+        ("2001:db8::1/64", "2001:db8:1::/64", "2001:db8::fe"),
+    ],
+)
+async def test_a_route_is_replaced_without_a_gap(
+    kernel: Kernel, world: World, key: str, destination: str, via: str
+) -> None:
+    """One event says that the new route took the place of the old one: it never was missing."""
+    for member in ("ni0", "ni1"):
+        world.add_address(key, member)
+    world.add_route(destination, "ni0", via=via)
+    (route,) = await routes(kernel, "ni0")
+    events = Events((RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE))
+    await do(kernel, reroute(route, "ni1"))
+    (told,), _ = events.read()
+    events.close()
+    assert told.type == codec.RTM_NEWROUTE
+    assert told.flags & netlink.NLM_F_REPLACE
+    assert codec.route_key(told.payload) == route.key

@@ -86,3 +86,43 @@ def test_a_route_that_is_removed_by_hand_stays_removed(lab: Lab, start_host: Sta
     time.sleep(0.5)  # in which it would be put back
     assert host.if_mpadm("-d", "ni0").returncode == 0
     assert not [line for line in routes(lab) if "10.1.0.0/16" in line]
+
+
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_a_route_that_is_replaced_by_hand_stays_replaced(
+    lab: Lab, start_host: StartHost, family: str
+) -> None:
+    add(lab, "link add mgmt0 type veth peer name mgmt1", "link set mgmt0 up", "link set mgmt1 up")
+    add(lab, "addr add 10.20.0.1/24 dev mgmt0", "addr add fd00:20::1/64 dev mgmt0 nodad")
+    host = start_host(PLAIN)
+    if family == "IPv4":
+        add(lab, "route replace default via 10.20.0.2 dev mgmt0")
+    else:
+        add(lab, "-6 route replace default via fd00:20::2 dev mgmt0")
+    after = routes(lab)
+    assert sum("dev mgmt0" in line for line in after) == 1
+    assert host.if_mpadm("-d", "ni0").returncode == 0
+    on(lab, "ni1", *BOTH)
+    assert host.if_mpadm("-r", "ni0").returncode == 0
+    on(lab, "ni0", *BOTH)
+    assert routes(lab) == after
+
+
+def test_routes_that_share_their_destination_all_move(lab: Lab, start_host: StartHost) -> None:
+    """As `ip route append` makes them; the kernel replaces only the first of such."""
+    add(lab, "route add 10.1.0.0/16 via 192.168.1.1 dev ni0")
+    add(lab, "route append 10.1.0.0/16 via 192.168.1.2 dev ni0")
+    add(lab, "route append 10.1.0.0/16 via 192.168.1.3 dev ni0")
+    host = start_host(PLAIN)
+    command = ("ip", "route", "show", "10.1.0.0/16")
+    before = lab.run(HOST, command).stdout.splitlines()
+    assert len(before) == 3
+    assert host.if_mpadm("-d", "ni0").returncode == 0
+    on(lab, "ni1", *BOTH)
+    away = lab.run(HOST, command).stdout.splitlines()
+    assert [line.split("proto")[0] for line in away] == [
+        line.replace("ni0", "ni1") for line in before
+    ]
+    assert host.if_mpadm("-r", "ni0").returncode == 0
+    on(lab, "ni0", *BOTH)
+    assert lab.run(HOST, command).stdout.splitlines() == before

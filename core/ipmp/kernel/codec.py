@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Mapping
 
 from ipmp.kernel.netlink import (
     ATTRIBUTE,
     HEADER,
+    NLM_F_APPEND,
     NLM_F_CREATE,
     NLM_F_DUMP,
     NLM_F_EXCL,
@@ -58,7 +60,7 @@ DEPRECATED = attribute(IFA_CACHEINFO, struct.pack("=IIII", 0, 0xFFFFFFFF, 0, 0))
 #: Flags that belong to the configuration of an address and not to its history on one NIC.
 PORTABLE_FLAGS = IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN
 
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC = 1, 4, 5, 6, 7
+RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC = 1, 2, 4, 5, 6, 7
 RTA_MULTIPATH, RTA_CACHEINFO, RTA_TABLE, RTA_VIA, RTA_NH_ID = 9, 12, 15, 18, 30
 RTNH_F_ONLINK = 0x4
 RTN_UNICAST = 1
@@ -258,25 +260,17 @@ def parse_route(payload: bytes, member: str) -> Route | None:
     IPv6 link-local and multicast prefixes, multipath routes, nexthop objects and gateways of the
     other family.
     """
-    family, length, _, tos, table, protocol, _, kind, flags = RTMSG.unpack_from(payload)
+    family, _, _, _, _, protocol, _, kind, flags = RTMSG.unpack_from(payload)
     if kind != RTN_UNICAST or not follows_group(payload):
         return None
     found = dict(attributes(payload, RTMSG.size))
     if RTA_MULTIPATH in found or RTA_NH_ID in found or RTA_VIA in found or RTA_OIF not in found:
         return None
-    if RTA_TABLE in found:
-        table = U32.unpack(found[RTA_TABLE])[0]
-    if table == TABLE_LOCAL:
+    key = _route_key(payload, found)
+    if key.table == TABLE_LOCAL or key.destination.startswith(("fe80:", "ff00:")):
         return None
-    destination = "default"
-    if length:
-        packed = found.get(RTA_DST, b"").ljust(4 if family == AF_INET else 16, b"\0")
-        destination = f"{socket.inet_ntop(family, packed)}/{length}"
-        if destination.startswith(("fe80:", "ff00:")):
-            return None
-    metric = U32.unpack(found[RTA_PRIORITY])[0] if RTA_PRIORITY in found else 0
     return Route(
-        key=RouteKey(family, table, destination, tos, metric),
+        key=key,
         member=member,
         protocol=protocol,
         gateway=_text(family, found.get(RTA_GATEWAY)),
@@ -284,6 +278,27 @@ def parse_route(payload: bytes, member: str) -> Route | None:
         onlink=bool(flags & RTNH_F_ONLINK),
         raw=payload,
     )
+
+
+def route_key(payload: bytes) -> RouteKey:
+    """Which route a payload is about, whoever owns it and wherever it leads."""
+    return _route_key(payload, dict(attributes(payload, RTMSG.size)))
+
+
+def _route_key(payload: bytes, found: Mapping[int, bytes]) -> RouteKey:
+    family, length, source_length, tos, table, _, _, _, _ = RTMSG.unpack_from(payload)
+    if RTA_TABLE in found:
+        table = U32.unpack(found[RTA_TABLE])[0]
+    destination = _prefix(family, found.get(RTA_DST), length) if length else "default"
+    if source_length:  # a source-specific route of IPv6
+        destination += f" from {_prefix(family, found.get(RTA_SRC), source_length)}"
+    metric = U32.unpack(found[RTA_PRIORITY])[0] if RTA_PRIORITY in found else 0
+    return RouteKey(family, table, destination, tos, metric)
+
+
+def _prefix(family: int, packed: bytes | None, length: int) -> str:
+    padded = (packed or b"").ljust(4 if family == AF_INET else 16, b"\0")
+    return f"{socket.inet_ntop(family, padded)}/{length}"
 
 
 def route_index(payload: bytes) -> int:
@@ -298,6 +313,16 @@ def replace_route(route: Route, ifindex: int, protocol: int) -> bytes:
     """RTM_NEWROUTE that makes this route leave through another interface, atomically."""
     body = _patched_route(route, ifindex, protocol)
     return request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def add_route(route: Route, ifindex: int, protocol: int) -> bytes:
+    """RTM_NEWROUTE that adds this route behind those with the same key, and touches none of them.
+
+    IPv6 has no such thing (it would make one multipath route of them): the kernel refuses.
+    """
+    behind = NLM_F_APPEND if route.key.family == AF_INET else NLM_F_EXCL
+    body = _patched_route(route, ifindex, protocol)
+    return request(RTM_NEWROUTE, NLM_F_CREATE | behind, body)
 
 
 def delete_route(route: Route, ifindex: int) -> bytes:

@@ -52,8 +52,10 @@ def encode(step: Step, link: Link) -> tuple[bytes, AddressEvent | None]:
             if not is_ipv4(key):
                 event = (codec.RTM_DELADDR, index, key)
             return codec.delete_address(key, index, peer), event
-        case ReplaceRoute(route=route, protocol=protocol):
+        case ReplaceRoute(route=route, protocol=protocol, in_place=True):
             return codec.replace_route(route.route, index, protocol), None
+        case ReplaceRoute(route=route, protocol=protocol):
+            return codec.add_route(route.route, index, protocol), None
         case DeleteRoute(route=route):
             return codec.delete_route(route, index), None
         case _:

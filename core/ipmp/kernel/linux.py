@@ -14,7 +14,7 @@ from ipmp.kernel import codec, frames
 from ipmp.kernel.encoding import AddressEvent, encode, is_already_so, is_doubtful
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.nearby import read_nearby
-from ipmp.kernel.netlink import Chunk, Message, NetlinkError, Refused, Requests
+from ipmp.kernel.netlink import NLM_F_REPLACE, Chunk, Message, NetlinkError, Refused, Requests
 from ipmp.kernel.probes import ProbeSockets
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
@@ -26,6 +26,7 @@ from ipmp.world import (
     Address,
     Link,
     Route,
+    RouteKey,
     Snapshot,
     address_of,
     is_ipv4,
@@ -59,6 +60,7 @@ class LinuxKernel:
         self._sender = frames.Sender()
         self._links: dict[str, Link] = {}
         self._link_answers: dict[str, tuple[bytes, Link]] = {}
+        self._routes: dict[str, set[RouteKey]] = {}  # of members, when they were last read
         self._routers: set[str] = set()
         self._expected: set[AddressEvent] = set()  # IPv6 address events that we will cause
         self._turn = asyncio.Lock()  # of apply
@@ -116,13 +118,24 @@ class LinuxKernel:
             key = codec.parse_address(payload, name).key
             if (kind, codec.address_index(payload), key) not in self._expected:
                 changes.addresses.add((name, key))
-        elif kind in (codec.RTM_NEWROUTE, codec.RTM_DELROUTE) and codec.follows_group(payload):
-            name = names.get(codec.route_index(payload))
-            route = codec.parse_route(payload, name) if name is not None else None
-            if route is not None:
+        elif kind in (codec.RTM_NEWROUTE, codec.RTM_DELROUTE):
+            self._note_route(message, names, changes)
+
+    def _note_route(self, message: Message, names: dict[int, str], changes: Changes) -> None:
+        """A route of a member may go by being replaced with one of another owner or interface."""
+        if message.type == codec.RTM_NEWROUTE and message.flags & NLM_F_REPLACE:
+            key = codec.route_key(message.payload)
+            if any(key in keys for keys in self._routes.values()):
                 changes.routes = True
-                if kind == codec.RTM_DELROUTE and message.port:  # 0: the kernel itself
-                    changes.removed_routes.add(route.key)
+                changes.removed_routes.add(key)
+        if not codec.follows_group(message.payload):
+            return
+        name = names.get(codec.route_index(message.payload))
+        route = codec.parse_route(message.payload, name) if name is not None else None
+        if route is not None:
+            changes.routes = True
+            if message.type == codec.RTM_DELROUTE and message.port:  # 0: the kernel itself
+                changes.removed_routes.add(route.key)
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -173,6 +186,7 @@ class LinuxKernel:
                     codec.route_dump(family, link.ifindex),
                     lambda m, name=name: codec.parse_route(m.payload, name),  # type: ignore[misc]
                 )
+        self._routes |= {name: {route.key for route in found} for name, found in routes.items()}
         self._routers -= links.keys()
         self._routers |= {name for name, link in links.items() if _forwards(link.device)}
         return Snapshot(links, addresses, routes)

@@ -25,7 +25,7 @@ class Changes(msgspec.Struct):
 
     links: set[str] = msgspec.field(default_factory=set)
     addresses: set[tuple[str, str]] = msgspec.field(default_factory=set)  # (member, key)
-    removed_routes: set[RouteKey] = msgspec.field(default_factory=set)
+    removed_routes: set[RouteKey] = msgspec.field(default_factory=set)  # or replaced
     routes: bool = False
     overrun: bool = False
 

@@ -26,6 +26,7 @@ next one while the kernel is still busy with the last, and drops it when that on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
@@ -206,6 +207,7 @@ def _route_steps(
     found: Mapping[RouteIdentity, Mapping[str, Route]],
     progress: Progress,
 ) -> Iterator[Step]:
+    shared = Counter(key for key, _ in found)
     for placement in routes:
         route, target = placement.route, placement.target
         assert target is not None
@@ -214,7 +216,8 @@ def _route_steps(
         current = where.get(target)
         steps: list[Step] = []
         if current is None or (current.protocol, current.source) != (protocol, route.route.source):
-            steps.append(ReplaceRoute(route, target, protocol))
+            in_place = bool(where) and shared[route.route.key] == 1
+            steps.append(ReplaceRoute(route, target, protocol, in_place))
         else:
             steps += (DeleteRoute(r, m) for m, r in where.items() if m != target)
         yield from (step for step in steps if not _refused(step, progress))

@@ -38,15 +38,20 @@ class DeleteAddress(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReplaceRoute(msgspec.Struct, frozen=True, gc=False):
-    """Let the route leave through a member, in place of wherever it leaves now."""
+    """Let the route leave through a member, in place of wherever it leaves now.
+
+    Not in place where that would hit another route: the kernel replaces the first of those that
+    have the same key. Then it is added, and the old one deleted afterwards.
+    """
 
     route: DataRoute
     member: str
     protocol: int
+    in_place: bool = True
 
 
 class DeleteRoute(msgspec.Struct, frozen=True, gc=False):
-    """Remove the leftover of a moved route from its old member (IPv6 keeps both)."""
+    """Remove what a route that was not replaced in place has left on its old member."""
 
     route: Route
     member: str

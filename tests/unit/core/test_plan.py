@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ipmp.decision import Reason
 from ipmp.kernel.codec import declared_spec
-from ipmp.placement import Placement
-from ipmp.plan import AddAddress, AddAnchor, Announce, DeleteAddress, Progress, Step, plan
+from ipmp.placement import Placement, RoutePlacement
+from ipmp.plan import (
+    AddAddress,
+    AddAnchor,
+    Announce,
+    DeleteAddress,
+    DeleteRoute,
+    Progress,
+    ReplaceRoute,
+    Step,
+    plan,
+)
 from ipmp.world import (
+    AF_INET,
     IFA_F_PERMANENT,
     IFA_F_SECONDARY,
     OWNER,
     SCOPE_LINK,
     Address,
     DataAddress,
+    DataRoute,
     Link,
+    Route,
+    RouteKey,
     Snapshot,
     is_ipv4,
 )
@@ -142,3 +157,40 @@ def test_a_refused_addition_is_not_planned_and_the_old_copy_stays() -> None:
     placement = Placement(DataAddress(declared_spec(KEYS[0]), "g", 0), "b", Reason.FAILBACK)
     progress = Progress(refused={(f"add {KEYS[0]}", "b")}, dead={"a"})
     assert [s for b in plan([placement], (), world.snapshot(), progress) for s in b] == []
+
+
+def test_a_route_is_replaced_in_place_only_where_that_hits_no_other() -> None:
+    """The kernel replaces the first route with the same key, whoever's that is."""
+    lone, first, second, lost = (
+        DataRoute(route_on("a", *about), "g")
+        for about in (
+            ("10.1.0.0/16", 1),
+            ("10.2.0.0/16", 1),
+            ("10.2.0.0/16", 2),
+            ("10.3.0.0/16", 1),
+        )
+    )
+    world = World(dict.fromkeys(KEYS, "b"))
+    world.announced = {(key, "b") for key in KEYS}
+    snapshot = world.snapshot()
+    snapshot.routes["a"] = [lone.route, first.route, second.route]
+    placements = [RoutePlacement(route, "b") for route in (lone, first, second, lost)]
+    steps = [s for batch in plan([], placements, snapshot, Progress()) for s in batch]
+    assert [s.in_place for s in steps if isinstance(s, ReplaceRoute)] == [True, False, False, False]
+
+
+def test_what_was_added_beside_is_deleted_on_the_old_member() -> None:
+    home = DataRoute(route_on("a", "10.2.0.0/16", 1), "g")
+    moved = replace(home.route, member="b", protocol=OWNER)
+    world = World(dict.fromkeys(KEYS, "b"))
+    snapshot = world.snapshot()
+    snapshot.routes |= {"a": [home.route], "b": [moved]}
+    steps = [
+        s for batch in plan([], [RoutePlacement(home, "b")], snapshot, Progress()) for s in batch
+    ]
+    assert steps == [DeleteRoute(home.route, "a")]
+
+
+def route_on(member: str, destination: str, gateway: int) -> Route:
+    key = RouteKey(AF_INET, 254, destination, 0, 0)
+    return Route(key, member, 3, f"192.0.2.{gateway}", None, False, b"")
