@@ -36,6 +36,7 @@ class Kind(StrEnum):
     REFUSED = "refused"
     ACTIVATED = "activated"
     DRAINED = "drained"
+    STAYS = "stays"
     CONFIG = "config"
     SYSCTL = "sysctl"
     MISMATCH = "mismatch"
@@ -95,6 +96,9 @@ class Reason(StrEnum):
     RESTORED = "restored"
     KERNEL_REFUSED = "kernel-refused"
     DYNAMIC_ADDRESS = "dynamic-address"
+    BOUND_SOCKET = "bound-socket"
+    MULTICAST_GROUP = "multicast-group"
+    UPPER_INTERFACE = "upper-interface"
     STARTED = "started"
     STOPPED = "stopped"
     NETLINK_OVERRUN = "netlink-overrun"
@@ -245,6 +249,18 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
         "a peer has not learned the new member"
     ),
     (Kind.DRAINED, None): "{interface} is drained and quiet: it is safe to pull",
+    (Kind.STAYS, Reason.BOUND_SOCKET): (
+        "sockets bound to {interface} (SO_BINDTODEVICE) do not follow its addresses, peers will "
+        "see their connections reset: {value}"
+    ),
+    (Kind.STAYS, Reason.MULTICAST_GROUP): (
+        "multicast groups joined on {interface} stay joined there, programs must join them again "
+        "on another interface: {value}"
+    ),
+    (Kind.STAYS, Reason.UPPER_INTERFACE): (
+        "interfaces on top of {interface} go down with its link and do not follow its addresses: "
+        "{value}"
+    ),
     (Kind.CONFIG, Reason.RELOAD_FAILED): (
         "the configuration was not reloaded, the old one stays in force: {why}"
     ),

@@ -23,6 +23,7 @@ from ipmp.config.schema import (
 )
 
 __all__ = [
+    "MPATHD_DEFAULTS",
     "Announce",
     "Config",
     "ConfigError",
