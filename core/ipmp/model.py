@@ -259,6 +259,7 @@ class OperationResult(msgspec.Struct, frozen=True, omit_defaults=True):
     verified: bool = False  # moved, announced, and the old member has gone quiet
     moved: tuple[str, ...] = ()  # addresses that moved (dry run: would move)
     sentence: str = ""
+    warnings: tuple[str, ...] = ()  # sentences: what stays on the interface, and is cut off
 
 
 class ProblemCode(StrEnum):

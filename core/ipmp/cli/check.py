@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from ipmp.config import MPATHD_DEFAULTS, Config, ConfigError, GroupConfig, load
 from ipmp.daemon.copies import stay
 from ipmp.kernel.attached import look, staying
 from ipmp.kernel.linux import LinuxKernel
+from ipmp.kernel.sockdiag import with_owners
 from ipmp.kernel.sysctl import Finding as SysctlFinding
 from ipmp.kernel.sysctl import correct, inspect
 from ipmp.model import Family
@@ -156,7 +159,8 @@ def _fixed_in_place(group: GroupConfig, snapshot: Snapshot) -> Iterator[Line]:
                 f"{link.name} is a port of {attached.master}: addresses belong on that one; take "
                 f"{link.name} out of it",
             )
-        for decision in staying(attached):
+        sockets = with_owners(attached.sockets)
+        for decision in staying(replace(attached, sockets=sockets)):
             yield Line("note", decision.sentence())
 
 

@@ -67,6 +67,8 @@ def _main() -> int:
     except ClientError as error:
         print(f"if_mpadm: fatal: {complaint(request, error)}", file=sys.stderr)
         return 1
+    for sentence in result.warnings:
+        print(f"if_mpadm: warning: {sentence}", file=sys.stderr)
     if request.dry_run:
         print(rehearsal(request, result))
     elif not result.verified:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ipmp.daemon.drain import LIMIT_SECONDS, Verdict
 from ipmp.daemon.runner import Runner
+from ipmp.daemon.staying import what_stays
 from ipmp.decision import Decision, Kind, Reason, Refusal
 from ipmp.group import refusal
 from ipmp.intent import Intent
@@ -67,11 +68,29 @@ async def operate(
     if operation in ("offline", "online"):
         for decision in runner.members.observe():
             desk.journal_emit(decision)
-    result = handler(_Call(desk, runner, interface, request, actor))
-    if request.dry_run or operation in ("hold", "release"):
+    call = _Call(desk, runner, interface, request, actor)
+    result = handler(call)
+    if operation == "offline":
+        warning = asyncio.create_task(_warnings(call))
+        return replace(await _carried_out(call, result), warnings=await warning)
+    return await _carried_out(call, result)
+
+
+async def _carried_out(call: _Call, result: OperationResult) -> OperationResult:
+    if call.request.dry_run or result.operation in (Kind.HOLD, Kind.RELEASE):
         return result
-    runner.wake()
-    return await _settled(runner, result)
+    call.runner.wake()
+    return await _settled(call.runner, result)
+
+
+async def _warnings(call: _Call) -> tuple[str, ...]:
+    """What will not follow the addresses; the history is told before they have left."""
+    link = call.runner.snapshot.links.get(call.interface)
+    decisions = await what_stays(call.runner.group.name, link)
+    if not call.request.dry_run:
+        for decision in decisions:
+            call.desk.journal_emit(decision)
+    return tuple(decision.sentence() for decision in decisions)
 
 
 class _Call:

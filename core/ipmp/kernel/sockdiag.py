@@ -7,14 +7,19 @@ linux:include/uapi/linux/inet_diag.h.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
 from ipmp.kernel.listing import NETLINK_SOCK_DIAG, dump
 from ipmp.kernel.netlink import NLM_F_DUMP, attribute, request
+
+PROC = Path("/proc")
 
 SOCK_DIAG_BY_FAMILY = 20
 INET_DIAG_REQ_BYTECODE = 1
@@ -40,12 +45,14 @@ class BoundSocket(msgspec.Struct, frozen=True):
     address: str  # its local address
     port: int
     inode: int  # by which /proc/PID/fd names it
+    owner: str = ""  # "dnsmasq (pid 71)", when that was asked for
 
     @property
     def name(self) -> str:
-        """As ss(8) prints it."""
+        """What it is, and whose."""
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{self.protocol} {host}:{self.port}"
+        whose = f" of {self.owner}" if self.owner else ""
+        return f"{self.protocol} {host}:{self.port}{whose}"
 
 
 def bound_sockets(ifindex: int) -> list[BoundSocket]:
@@ -61,6 +68,30 @@ def bound_sockets(ifindex: int) -> list[BoundSocket]:
         for payload in dump(NETLINK_SOCK_DIAG, _request(family, protocol, ifindex))
         for found in _parse(name, payload, ifindex)
     ]
+
+
+def with_owners(sockets: Iterable[BoundSocket]) -> tuple[BoundSocket, ...]:
+    """Find out which program has each socket: a walk through /proc/*/fd, for root and for people.
+
+    Those of other users' programs stay without an owner where we may not look.
+    """
+    wanted = {f"socket:[{found.inode}]": found for found in sockets}
+    owned: dict[str, BoundSocket] = {}
+    for process in PROC.glob("[0-9]*") if wanted else ():
+        with suppress(OSError):  # it has ended, or is not ours to look into
+            for name in wanted.keys() & _open_files(process):
+                program = (process / "comm").read_text().strip()
+                owner = f"{program} (pid {process.name})"
+                owned.setdefault(name, msgspec.structs.replace(wanted[name], owner=owner))
+    return tuple(owned.get(name, found) for name, found in wanted.items())
+
+
+def _open_files(process: Path) -> set[str]:
+    found = set()
+    for descriptor in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # just closed
+            found.add(os.readlink(descriptor))
+    return found
 
 
 def _request(family: int, protocol: int, ifindex: int) -> bytes:
