@@ -37,6 +37,7 @@ class Kind(StrEnum):
     ACTIVATED = "activated"
     DRAINED = "drained"
     STAYS = "stays"
+    FIGHTING = "fighting"
     CONFIG = "config"
     SYSCTL = "sysctl"
     MISMATCH = "mismatch"
@@ -70,6 +71,10 @@ class Reason(StrEnum):
     STANDBY = "standby"
     SPARE_NEEDED = "spare-needed"
     FOREIGN_CHANGE = "foreign-change"
+    REMOVED = "removed"
+    DUPLICATED = "duplicated"
+    REROUTED = "rerouted"
+    CALM = "calm"
     MISPLACED = "misplaced"
     DECLARED = "declared"
     FOUND = "found"
@@ -205,6 +210,27 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.ADDRESS_RETIRED, None): "{address} is no longer a data address of group {group}",
     (Kind.ROUTE_MOVED, None): "{value} now leaves through {target} instead of {source}",
     (Kind.ROUTE_RESTORED, None): "{value} had disappeared from {interface}; it has been put back",
+    (Kind.ROUTE_RESTORED, Reason.REROUTED): (
+        "{value} had been led through {source} by another program; it leaves through {interface} "
+        "again"
+    ),
+    (Kind.FIGHTING, Reason.REMOVED): (
+        "another program keeps removing {name} from {interface}: it was put back {count} times in "
+        "{seconds} s, further repairs wait up to 60 s; `ipmp check` looks for that program"
+    ),
+    (Kind.FIGHTING, Reason.DUPLICATED): (
+        "another program keeps adding {name} to {interface}, which does not carry it now: the copy "
+        "was removed {count} times in {seconds} s, further repairs wait up to 60 s; `ipmp check` "
+        "looks for that program"
+    ),
+    (Kind.FIGHTING, Reason.REROUTED): (
+        "another program keeps changing {name}: it was turned back to {interface} {count} times in "
+        "{seconds} s, further repairs wait up to 60 s; `ipmp check` looks for that program"
+    ),
+    (Kind.FIGHTING, Reason.CALM): (
+        "nobody has touched {name} on {interface} for 60 s; it had been put right {count} times in "
+        "{seconds} s"
+    ),
     (Kind.ROUTE_FORGOTTEN, None): "{value} was removed by hand and no longer follows group {group}",
     (Kind.FAILOVER, None): (
         "{addresses} failed over from {source} to {target} in {seconds} s ({reason})"

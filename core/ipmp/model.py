@@ -173,6 +173,15 @@ class Histogram(msgspec.Struct, frozen=True):
     total: float  # sum of the observed values, seconds
 
 
+class Fight(msgspec.Struct, frozen=True):
+    """Another program undoes again and again what was put right on a member."""
+
+    subject: str  # an address, or a route in words
+    interface: str
+    repairs: int
+    sentence: str
+
+
 class GroupStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """One IPMP group."""
 
@@ -188,6 +197,7 @@ class GroupStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     failbacks: dict[str, int] = {}
     last_failover: float = 0.0
     failover_duration: Histogram | None = None  # detection -> moved and announced, seconds
+    fights: tuple[Fight, ...] = ()
 
 
 class DaemonStatus(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -22,6 +22,7 @@ COLOURS = {
     "failed": "\033[31m",
 }
 PLAIN = "\033[0m"
+SHOWN = 5  # fights
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -57,6 +58,10 @@ def _print_group(status: Status, group: GroupStatus, colour: bool) -> None:
     homeless = [a.address for a in status.addresses if a.group == group.name and not a.interface]
     if homeless:
         print(f"  on no interface: {', '.join(homeless)}")
+    for fight in group.fights[:SHOWN]:
+        print(f"  fighting: {fight.sentence}")
+    if len(group.fights) > SHOWN:
+        print(f"  fighting: {len(group.fights) - SHOWN} more")
 
 
 def _print_addresses(status: Status, interface: InterfaceStatus) -> None:

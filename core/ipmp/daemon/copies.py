@@ -8,8 +8,10 @@ from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
 from ipmp.daemon.moves import Books
 from ipmp.decision import Decision, Kind, Reason
+from ipmp.fighting import Identity
 from ipmp.homes import dynamic_addresses
 from ipmp.placement import Placement
+from ipmp.plan import DeleteAddress, identity
 from ipmp.world import OWNER, Snapshot
 
 
@@ -46,16 +48,23 @@ def note(
 
 
 def leaving(
-    placements: Iterable[Placement], snapshot: Snapshot, dead: Container[str]
+    placements: Iterable[Placement],
+    snapshot: Snapshot,
+    dead: Container[str],
+    held: Container[Identity] = (),
 ) -> dict[str, dict[str, str]]:
-    """Copies on working members of addresses that their target has: member -> key -> target."""
+    """Copies on working members of addresses that their target has: member -> key -> target.
+
+    Without those whose deletion is held back, because another program would put them there again.
+    """
     found: dict[str, dict[str, str]] = {}
     for placement in placements:
         key, target = placement.address.key, placement.target
         if target is None or key not in snapshot.addresses.get(target, ()):
             continue
         for member in snapshot.holders(key):
-            if member != target and member not in dead:
+            held_back = held and identity(DeleteAddress(key, member)) in held
+            if member != target and member not in dead and not held_back:
                 found.setdefault(member, {})[key] = target
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence, Set
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -14,6 +14,7 @@ from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
 from ipmp.daemon.moves import Books
 from ipmp.decision import Decision, Kind, Reason
+from ipmp.fighting import Fights, Identity
 from ipmp.kernel.protocol import Failure, Prepared
 from ipmp.model import MoveReason
 from ipmp.placement import Placement, RoutePlacement
@@ -43,6 +44,7 @@ class Work(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     quiet: Container[str]
     dead: Container[str]
+    held: Set[Identity] = frozenset()  # repairs that must wait: another program undoes them
 
 
 class _Batch(msgspec.Struct, frozen=True):
@@ -64,15 +66,16 @@ class Executor:
         self._context = context
         self._announcer = announcer
         self._books = books
+        self.fights = Fights()
         self._refused: dict[tuple[str, str], float] = {}
 
     def retries(self) -> Iterable[float]:
-        """When refused steps may be tried again."""
-        return self._refused.values()
+        """When steps that were refused, or held back in a fight, may be tried again."""
+        return (*self._refused.values(), *self.fights.deadlines())
 
     def retry_due(self, now: float) -> bool:
-        """Whether a refused step may be tried again."""
-        return any(until <= now for until in self._refused.values())
+        """Whether such a step may be tried again."""
+        return any(until <= now for until in self.retries())
 
     async def carry_out(
         self,
@@ -89,7 +92,8 @@ class Executor:
         """
         now = self._context.monotonic()
         self._refused = {k: until for k, until in self._refused.items() if until > now}
-        progress = Progress(self._announcer, work.quiet, work.dead, self._refused)
+        held_back = self._refused.keys() | work.held
+        progress = Progress(self._announcer, work.quiet, work.dead, held_back)
         acted = False
         done: Sequence[Step] = ()
         tests = self.config.probe.test_addresses
@@ -151,6 +155,7 @@ class Executor:
             decision = self._done(step, snapshot, why)
             if decision is not None:
                 decisions.append(decision)
+                self.fights.note(identity(step), decision, self._context.monotonic())
         return decisions
 
     def _done(self, step: Step, snapshot: Snapshot, why: WhyMoved) -> Decision | None:

@@ -10,19 +10,25 @@ RECENT = 10
 
 def explain(status: Status, journal: Journal, name: str) -> list[str] | None:
     """Sentences, the present first and then what led to it; None when nothing has that name."""
-    group, interface = status.group(name), status.interface(name)
+    found, interface = status.group(name), status.interface(name)
     address = next(
         (a for a in status.addresses if name in (a.address, a.address.partition("/")[0])), None
     )
-    if group is not None:
-        now = _group(status, group)
+    if found is not None:
+        now = _group(status, found)
     elif interface is not None:
         now = _interface(status, interface)
     elif address is not None:
         now = _address(address)
     else:
         return None
-    return now + [event.sentence for event in journal.about(name)[-RECENT:]]
+    fights = [
+        f"{fight.sentence}."
+        for group in status.groups
+        for fight in group.fights
+        if name in (group.name, fight.interface, fight.subject, fight.subject.partition("/")[0])
+    ]
+    return now + fights + [event.sentence for event in journal.about(name)[-RECENT:]]
 
 
 def _group(status: Status, group: GroupStatus) -> list[str]:

@@ -22,6 +22,7 @@ RING = 1000  # events kept in memory
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
 
 _QUIET = {Kind.ADDRESS_MOVED, Kind.ADDRESS_ADOPTED, Kind.ROUTE_MOVED}
+_WARNINGS = {Kind.STAYS, Kind.FIGHTING}
 _ERRORS = {
     (Kind.INTERFACE_STATE, Reason.LINK_DOWN),
     (Kind.GROUP_STATE, Reason.NO_USABLE_MEMBER),
@@ -84,5 +85,7 @@ def _log(decision: Decision, sentence: str) -> None:
         log.debug(sentence, kind=str(decision.kind), **fields)
     elif (decision.kind, decision.reason) in _ERRORS:
         log.error(sentence, kind=str(decision.kind), **fields)
+    elif decision.kind in _WARNINGS and decision.reason is not Reason.CALM:
+        log.warning(sentence, kind=str(decision.kind), **fields)
     else:
         log.info(sentence, kind=str(decision.kind), **fields)

@@ -14,7 +14,7 @@ import msgspec
 
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.model import Histogram, MoveReason
-from ipmp.world import OWNER, DataAddress, DataRoute, Snapshot
+from ipmp.world import OWNER, DataAddress, DataRoute, RouteIdentity, Snapshot
 
 #: Upper bounds of the failover duration histogram, seconds.
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -74,6 +74,7 @@ class Books:
         self.failovers = dict.fromkeys(MoveReason, 0)
         self.failbacks = dict.fromkeys(MoveReason, 0)
         self.drift = {"address": 0, "route": 0}  # foreign changes put right
+        self._routes: dict[RouteIdentity, str] = {}  # where we have led them
         self.last_failover = 0.0
         self._counts = [0] * (len(BOUNDS) + 1)
         self._total = 0.0
@@ -158,9 +159,16 @@ class Books:
         """Note that a route now leaves through `member`."""
         name = str(route.route.key)
         holders = [m for m, held in snapshot.routes.items() if any(route.matches(r) for r in held)]
+        before = self._routes.get(route.identity)
+        self._routes[route.identity] = member
         if not holders or member in holders:
             self.drift["route"] += 1
             return self._decision(Kind.ROUTE_RESTORED, Reason.FOREIGN_CHANGE, member, value=name)
+        if before == member:
+            self.drift["route"] += 1
+            return self._decision(
+                Kind.ROUTE_RESTORED, Reason.REROUTED, member, value=name, source=holders[0]
+            )
         why = Reason.FAILBACK if member == route.home else Reason.USABLE_MEMBER
         return self._decision(
             Kind.ROUTE_MOVED, why, member, value=name, source=holders[0], target=member

@@ -86,7 +86,7 @@ async def _carried_out(call: _Call, result: OperationResult) -> OperationResult:
 async def _warnings(call: _Call) -> tuple[str, ...]:
     """What will not follow the addresses; the history is told before they have left."""
     link = call.runner.snapshot.links.get(call.interface)
-    decisions = await what_stays(call.runner.group.name, link)
+    decisions = await what_stays(call.runner.config.name, link)
     if not call.request.dry_run:
         for decision in decisions:
             call.desk.journal_emit(decision)

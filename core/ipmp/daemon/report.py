@@ -41,6 +41,7 @@ def group_status(runner: Runner) -> GroupStatus:
         failbacks={str(reason): count for reason, count in books.failbacks.items()},
         last_failover=books.last_failover,
         failover_duration=books.histogram(),
+        fights=runner.executor.fights.current(group.name),
     )
 
 

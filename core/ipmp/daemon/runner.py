@@ -31,7 +31,7 @@ from ipmp.homes import Homes, forget_missing, remember, without
 from ipmp.kernel.protocol import Changes
 from ipmp.model import AddressStatus, MoveReason
 from ipmp.placement import Placement, RoutePlacement, place_addresses, place_routes
-from ipmp.plan import DeleteAddress
+from ipmp.plan import DeleteAddress, identity
 from ipmp.world import OWNER, DataAddress, RouteKey, Snapshot
 
 RECONCILE_SECONDS = 10.0  # a full reading, also when nothing was heard
@@ -244,10 +244,12 @@ class Runner:
         placements, routes = await aside(size, self._place)
         decisions += self.limit.held_back(placements, self.context.monotonic())
         dead = self.members.dead
-        leaving = await aside(size, copies.leaving, placements, self.snapshot, dead)
+        held = self.executor.fights.held(self.context.monotonic())
+        leaving = await aside(size, copies.leaving, placements, self.snapshot, dead, held)
         decisions += drained(self.config.name, self.drains.update(leaving), self.context.offline)
-        work = Work(placements, routes, self.snapshot, self.drains.judged, dead)
+        work = Work(placements, routes, self.snapshot, self.drains.judged, dead, held)
         acted = await self.executor.carry_out(work, self._reason, lambda: self._urgent, decisions)
+        decisions += self.executor.fights.news(self.config.name, self.context.monotonic())
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
         await self._publish(decisions)
         if not self._urgent:
@@ -265,6 +267,8 @@ class Runner:
         for intruder in self.books.intruders(before, self.snapshot):
             key = intruder.address
             self.announcer.withdraw(key, self.books.places[key].member)
+            removal = identity(DeleteAddress(key, intruder.interface))
+            self.executor.fights.note(removal, intruder, self.context.monotonic())
             yield intruder
 
     async def _publish(self, decisions: list[Decision]) -> None:

@@ -89,6 +89,15 @@ def test_a_route_moves_from_another_member_and_is_restored_otherwise(
     assert ledger.drift == {"address": 0, "route": drift}
 
 
+def test_a_route_that_others_turn_away_is_restored_and_no_move() -> None:
+    ledger, default = books(), DataRoute(route("default", "a"), "g")
+    elsewhere = snapshot({}, [route("default", "a")])
+    assert ledger.rerouted(default, "b", elsewhere).kind is Kind.ROUTE_MOVED
+    again = ledger.rerouted(default, "b", elsewhere)
+    assert (again.kind, again.reason) == (Kind.ROUTE_RESTORED, Reason.REROUTED)
+    assert ledger.drift == {"address": 0, "route": 1}
+
+
 def test_a_route_that_returns_says_that_it_fails_back() -> None:
     ledger, default = books(), DataRoute(route("default", "a"), "g")
     assert ledger.rerouted(default, "a", snapshot({}, [route("default", "b")])).reason is (

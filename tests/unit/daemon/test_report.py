@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ipmp.config import GroupConfig
 from ipmp.daemon.moves import Books
 from ipmp.daemon.report import address_statuses, group_status, interface_statuses
+from ipmp.fighting import Fights
 from ipmp.group import Event, Group, Member
 from ipmp.homes import Homes
 from ipmp.intent import Intent
@@ -48,6 +49,7 @@ def runner(
         homes=homes or Homes(),
         books=books or Books("g"),
         prober=SimpleNamespace(engine=Engine("g", Random(0)), statuses=lambda member: ()),
+        executor=SimpleNamespace(fights=Fights()),
     )
 
 
