@@ -136,6 +136,14 @@ class Client:
         target = f"/v1/interfaces/{quote(interface)}/{operation}"
         return _decode(self._post(target, request or OperationRequest()), OperationResult)
 
+    def forget(self, address: str, request: OperationRequest | None = None) -> OperationResult:
+        """Retire an adopted data address: it is removed from its member. ProblemError if refused.
+
+        `address` with or without its prefix length.
+        """
+        target = f"/v1/addresses/{quote(address)}/forget"
+        return _decode(self._post(target, request or OperationRequest()), OperationResult)
+
     def pause(self, request: OperationRequest) -> None:
         """Pause remediation on this host; the daemon's own failover goes on."""
         self._post("/v1/pause", request)

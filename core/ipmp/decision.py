@@ -82,6 +82,7 @@ class Reason(StrEnum):
     ALREADY_OFFLINE = "already-offline"
     NOT_OFFLINE = "not-offline"
     UNKNOWN_INTERFACE = "unknown-interface"
+    UNKNOWN_ADDRESS = "unknown-address"
     NOT_IN_GROUP = "not-in-group"
     DUPLICATE_HWADDR = "duplicate-hwaddr"
     UNIQUE_HWADDR = "unique-hwaddr"
@@ -207,6 +208,9 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.ADDRESS_ADOPTED, None): (
         "{address} was found on {interface} and is now a data address of group {group}"
     ),
+    (Kind.ADDRESS_RETIRED, Reason.OPERATOR): (
+        "{address} of group {group} was forgotten by {actor}{value} {why}"
+    ),
     (Kind.ADDRESS_RETIRED, None): "{address} is no longer a data address of group {group}",
     (Kind.ROUTE_MOVED, None): "{value} now leaves through {target} instead of {source}",
     (Kind.ROUTE_RESTORED, None): "{value} had disappeared from {interface}; it has been put back",
@@ -250,6 +254,10 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.REFUSED, Reason.ALREADY_OFFLINE): "interface {interface} is already offline",
     (Kind.REFUSED, Reason.NOT_OFFLINE): "interface {interface} is not offline",
     (Kind.REFUSED, Reason.UNKNOWN_INTERFACE): "there is no interface {interface} on this host",
+    (Kind.REFUSED, Reason.UNKNOWN_ADDRESS): "unknown IPMP data address {address}",
+    (Kind.REFUSED, Reason.DECLARED): (
+        "{address} is listed in ipmp.toml: remove it there and run `ipmp reload`"
+    ),
     (Kind.REFUSED, Reason.NOT_IN_GROUP): (
         "{interface}: not a physical interface or not in an IPMP group"
     ),

@@ -81,14 +81,22 @@ def forget_missing(homes: Homes, snapshot: Snapshot) -> Homes:
 
 
 def without(homes: Homes, gone: Iterable[DataAddress], members: Collection[str]) -> Homes:
-    """Drop what was retired, and what is at home on an interface that left the group."""
+    """Drop what was retired, and what is at home on an interface that left the group.
+
+    Routes that have a retired address as their source go with it: the kernel removes them, too.
+    """
     dropped = {address.key for address in gone}
     addresses = {
         key: address
         for key, address in homes.addresses.items()
         if key not in dropped and (address.home is None or address.home in members)
     }
-    routes = tuple(route for route in homes.routes if route.home in members)
+    sources = set(map(address_of, dropped)) - set(map(address_of, addresses))
+    routes = tuple(
+        route
+        for route in homes.routes
+        if route.home in members and route.route.source not in sources
+    )
     return Homes(addresses, routes)
 
 

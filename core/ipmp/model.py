@@ -251,7 +251,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of `POST /v1/interfaces/{name}/offline`, `/online`, `/hold`, `/release`."""
+    """Body of every `POST`, for example of `/v1/interfaces/{name}/offline`."""
 
     reason: str = ""
     request_id: str = ""
@@ -277,6 +277,7 @@ class ProblemCode(StrEnum):
 
     MINIMUM_REDUNDANCY = "minimum-redundancy"
     UNKNOWN_INTERFACE = "unknown-interface"
+    UNKNOWN_ADDRESS = "unknown-address"
     NOT_IN_GROUP = "not-in-group"
     ALREADY_OFFLINE = "already-offline"
     NOT_OFFLINE = "not-offline"

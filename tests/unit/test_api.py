@@ -7,6 +7,7 @@ import aiohttp
 import msgspec
 import pytest
 import structlog
+from yarl import URL
 
 from ipmp.api.once import Once
 from ipmp.client import Client, ProblemError
@@ -141,6 +142,45 @@ async def test_operations_reach_the_controller_with_their_actor(api, operation):
     assert api.controller.calls == [(operation, "ni0", request, ME)]
 
 
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        ("192.168.1.5", "192.168.1.5"),
+        ("192.168.1.5%2F24", "192.168.1.5/24"),
+        ("FD00:1:0::5%2F64", "fd00:1::5/64"),
+    ],
+)
+async def test_an_address_to_forget_reaches_the_controller_as_the_kernel_spells_it(
+    api, path, address
+):
+    body = {"reason": "gone", "dry_run": True}
+    response = await api.control.post(URL(f"/v1/addresses/{path}/forget", encoded=True), json=body)
+    assert response.status == 200
+    request = OperationRequest(reason="gone", dry_run=True)
+    assert api.controller.calls == [("forget", address, request, ME)]
+
+
+@pytest.mark.parametrize(
+    "path", ["ni0", "192.168.1.5.6", "::%251b", "%1b[31m", "1.2.3.4%00", "::%2F%1b"]
+)
+async def test_what_is_no_address_is_an_unknown_one(api, path):
+    response = await api.control.post(URL(f"/v1/addresses/{path}/forget", encoded=True))
+    assert response.status == 404
+    found = await problem_of(response)
+    assert found.code == ProblemCode.UNKNOWN_ADDRESS
+    assert found.detail.isprintable()
+    assert api.controller.calls == []
+
+
+async def test_forget_twice_with_one_request_id_is_one_operation(api):
+    for _ in range(2):
+        response = await api.control.post(
+            "/v1/addresses/192.168.1.5/forget", json={"request_id": "a"}
+        )
+        assert response.status == 200
+    assert len(api.controller.calls) == 1
+
+
 async def test_a_program_is_named_before_its_user(api):
     for actor in ("if_mpadm", "remediator"):
         await api.control.post(OFFLINE, json={"actor": actor})
@@ -173,6 +213,8 @@ async def test_a_reload_with_errors_tells_them_all(api):
     ("reason", "http_status", "code"),
     [
         (Reason.UNKNOWN_INTERFACE, 404, "unknown-interface"),
+        (Reason.UNKNOWN_ADDRESS, 404, "unknown-address"),
+        (Reason.DECLARED, 422, "invalid"),
         (Reason.MINIMUM_REDUNDANCY, 409, "minimum-redundancy"),
         (Reason.NOT_IN_GROUP, 409, "not-in-group"),
         (Reason.ALREADY_OFFLINE, 409, "already-offline"),

@@ -31,9 +31,12 @@ class Controller(Protocol):
         """Open a bounded queue of all probes that are answered or lost from now on."""
 
     async def operate(
-        self, operation: str, interface: str, request: OperationRequest, actor: str
+        self, operation: str, subject: str, request: OperationRequest, actor: str
     ) -> OperationResult:
-        """Carry out offline, online, hold or release; raises `ipmp.decision.Refusal`."""
+        """Carry out offline, online, hold or release of an interface, or forget an address.
+
+        Raises `ipmp.decision.Refusal`.
+        """
 
     async def pause(self, request: OperationRequest, actor: str) -> None:
         """Pause remediation on this host."""

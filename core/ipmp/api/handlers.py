@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ MAX_REASON = 500  # characters
 MAX_REQUEST_ID = 128
 
 _PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@/ -]{0,63}")
+_ADDRESS = re.compile(r"([0-9A-Fa-f.:]{2,45})((?:/[0-9]{1,3})?)")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 
 _encode = msgspec.json.Encoder().encode
@@ -67,6 +69,7 @@ class Handlers:
         """Return the routes that operate."""
         return [
             web.post("/v1/interfaces/{name}/{operation:offline|online|hold|release}", self.operate),
+            web.post("/v1/addresses/{address:.+}/forget", self.forget),
             web.post("/v1/pause", self.pause),
             web.post("/v1/resume", self.resume),
             web.post("/v1/reload", self.reload),
@@ -115,13 +118,23 @@ class Handlers:
             raise InvalidRequest(
                 "a hold needs a reason, for whoever finds it later", HTTPStatus.UNPROCESSABLE_ENTITY
             )
+        return await self._carry_out(request, operation, name, order)
+
+    async def forget(self, request: web.Request) -> web.Response:
+        """`POST /v1/addresses/{address}/forget`."""
+        address = _address(request.match_info["address"])
+        return await self._carry_out(request, "forget", address, await _order(request))
+
+    async def _carry_out(
+        self, request: web.Request, operation: str, subject: str, order: OperationRequest
+    ) -> web.Response:
         actor = await self._actors.of(request, order.actor)
         if not order.request_id:
-            return _json(_encode(await self._controller.operate(operation, name, order, actor)))
+            return _json(_encode(await self._controller.operate(operation, subject, order, actor)))
         result = await self._once.run(
             order.request_id,
-            (operation, name, order.dry_run),
-            lambda: self._controller.operate(operation, name, order, actor),
+            (operation, subject, order.dry_run),
+            lambda: self._controller.operate(operation, subject, order, actor),
         )
         return _json(_encode(result))
 
@@ -142,6 +155,17 @@ class Handlers:
         order = await _order(request)
         actor = await self._actors.of(request, order.actor)
         return _json(_encode({"generation": await self._controller.reload(actor)}))
+
+
+def _address(text: str) -> str:
+    """Return an address as the kernel spells it, with its prefix length if one was given."""
+    match = _ADDRESS.fullmatch(text)
+    try:
+        if match is not None:
+            return f"{ip_address(match[1])}{match[2]}"
+    except ValueError:
+        pass  # it only looked like one
+    raise Refusal(Decision(Kind.REFUSED, Reason.UNKNOWN_ADDRESS, address=_printable(text)))
 
 
 def _json(body: bytes) -> web.Response:

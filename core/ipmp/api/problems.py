@@ -19,6 +19,7 @@ _log = structlog.get_logger("ipmp.api")
 
 _REFUSALS: dict[Reason, tuple[HTTPStatus, ProblemCode]] = {
     Reason.UNKNOWN_INTERFACE: (HTTPStatus.NOT_FOUND, ProblemCode.UNKNOWN_INTERFACE),
+    Reason.UNKNOWN_ADDRESS: (HTTPStatus.NOT_FOUND, ProblemCode.UNKNOWN_ADDRESS),
     Reason.MINIMUM_REDUNDANCY: (HTTPStatus.CONFLICT, ProblemCode.MINIMUM_REDUNDANCY),
     Reason.NOT_IN_GROUP: (HTTPStatus.CONFLICT, ProblemCode.NOT_IN_GROUP),
     Reason.ALREADY_OFFLINE: (HTTPStatus.CONFLICT, ProblemCode.ALREADY_OFFLINE),

@@ -18,6 +18,7 @@ COMMANDS = {
     "explain": "ipmp.cli.past",
     "hold": "ipmp.cli.orders",
     "release": "ipmp.cli.orders",
+    "forget": "ipmp.cli.orders",
     "pause": "ipmp.cli.orders",
     "resume": "ipmp.cli.orders",
     "reload": "ipmp.cli.orders",

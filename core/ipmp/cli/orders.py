@@ -1,4 +1,4 @@
-"""`ipmp hold|release|pause|resume|reload`: what an operator tells the daemon."""
+"""`ipmp hold|release|forget|pause|resume|reload`: what an operator tells the daemon."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ def add_parser(subparsers: Subparsers) -> None:
     release = subparsers.add_parser("release", help="lift a hold")
     release.add_argument("interface")
     release.set_defaults(func=_release)
+    forget = subparsers.add_parser(
+        "forget",
+        help="retire an adopted address: remove it from its interface for good",
+        description="The address stops being a data address and is removed from the interface that "
+        "carries it, with all connections to it. (Removed by hand, it is put back.) One that is "
+        "listed in ipmp.toml is removed there instead, followed by `ipmp reload`.",
+    )
+    forget.add_argument("address", help="with or without its prefix length")
+    forget.add_argument("--reason", default="", help="for the history")
+    forget.add_argument("--dry-run", action="store_true", help="only say what would happen")
+    forget.set_defaults(func=_forget)
     pause = subparsers.add_parser("pause", help="pause remediation on this host")
     pause.add_argument("--reason", required=True)
     pause.set_defaults(func=_pause)
@@ -40,6 +51,17 @@ def _release(options: argparse.Namespace) -> int:
     request = OperationRequest(actor="ipmp")
     print(Client(options.run_dir).operate("release", options.interface, request).sentence)
     return 0
+
+
+def _forget(options: argparse.Namespace) -> int:
+    request = OperationRequest(reason=options.reason, dry_run=options.dry_run, actor="ipmp")
+    result = Client(options.run_dir).forget(options.address, request)
+    if result.dry_run:
+        where = result.interface or "no interface"
+        print(f"{options.address} would be removed from {where} and no longer be a data address")
+    else:
+        print(result.sentence)
+    return int(not (result.verified or result.dry_run))
 
 
 def _pause(options: argparse.Namespace) -> int:

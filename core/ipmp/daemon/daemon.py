@@ -23,6 +23,7 @@ from ipmp.daemon import report
 from ipmp.daemon.clock import SYSTEM, Clock
 from ipmp.daemon.explain import explain
 from ipmp.daemon.followers import Followers
+from ipmp.daemon.forget import forget
 from ipmp.daemon.groups import Groups
 from ipmp.daemon.journal import Journal
 from ipmp.daemon.operations import operate
@@ -231,9 +232,14 @@ class Daemon:
     async def operate(
         self, operation: str, interface: str, request: OperationRequest, actor: str
     ) -> OperationResult:
-        """Carry out an operation; raises Refusal, in which case nothing has changed."""
+        """Carry out an operation on an interface, or `forget` an address; raises Refusal.
+
+        After a refusal nothing has changed.
+        """
         self._operations[operation] = self._operations.get(operation, 0) + 1
         try:
+            if operation == "forget":
+                return await forget(self, interface, request, actor)
             return await operate(self, operation, interface, request, actor)
         except Refusal as refusal:
             self._count_failure(operation, str(refusal.decision.reason))

@@ -15,7 +15,6 @@ from ipmp.decision import Decision, Kind, Reason
 from ipmp.homes import Homes, retired
 from ipmp.intent import Intent, IntentStore
 from ipmp.kernel.protocol import Changes
-from ipmp.plan import DeleteAddress
 
 
 class House(Context, Protocol):
@@ -102,20 +101,20 @@ class Groups:
     async def _reconfigure(self, runner: Runner, config: GroupConfig) -> None:
         self._let_go([m for m in runner.config.members if m not in config.members])
         self._sysctls.keep(config)
-        gone = list(retired(runner.homes, config))
-        steps = [
-            DeleteAddress(a.key, m, a.spec.peer) for a in reversed(gone) for m in config.members
-        ]
-        steps += runner.retired_tests(config)
-        runner.configure(config, gone)
+        steps = list(runner.retired_tests(config))
+        runner.retirement.ask(
+            {
+                a.key: Decision(Kind.ADDRESS_RETIRED, Reason.DECLARED, a.group, address=a.key)
+                for a in retired(runner.homes, config)
+            }
+        )
+        runner.configure(config)
         self.save_homes()
         if steps:
             self._house.kernel.links(config.members)
             kernel = self._house.kernel
             await kernel.apply(kernel.prepare(steps))
-        self._house.emit(
-            Decision(Kind.ADDRESS_RETIRED, Reason.DECLARED, a.group, address=a.key) for a in gone
-        )
+        await runner.retirement.finished()
 
     async def _dissolve(self, name: str) -> None:
         """The group left the configuration: its addresses stay, what we set is put back."""

@@ -26,13 +26,14 @@ from ipmp.daemon.members import Members
 from ipmp.daemon.moves import Books
 from ipmp.daemon.prober import Prober
 from ipmp.daemon.report import address_statuses
+from ipmp.daemon.retirement import Retirement
 from ipmp.decision import Decision
 from ipmp.homes import Homes, forget_missing, remember, without
 from ipmp.kernel.protocol import Changes
 from ipmp.model import AddressStatus, MoveReason
 from ipmp.placement import Placement, RoutePlacement, place_addresses, place_routes
 from ipmp.plan import DeleteAddress, identity
-from ipmp.world import OWNER, DataAddress, RouteKey, Snapshot
+from ipmp.world import OWNER, RouteKey, Snapshot
 
 RECONCILE_SECONDS = 10.0  # a full reading, also when nothing was heard
 FOREIGN_SECONDS = 0.1  # at least between two passes that others' changes cause
@@ -64,6 +65,7 @@ class Runner:
         self.prober = Prober(context, config, members.lost_before, self.wake)
         members.listen(lambda: self.prober.standings)
         self.drains = Drains(context.kernel.count_unicast)
+        self.retirement = Retirement(context, self.books, self.announcer)
         self.executor = Executor(context, config, self.announcer, self.books)
         self.addresses: tuple[AddressStatus, ...] = ()
         self.reconciles = 0
@@ -126,13 +128,11 @@ class Runner:
         """Wait until the group has been looked at once."""
         await self._looked.wait()
 
-    def configure(self, config: GroupConfig, gone: Iterable[DataAddress]) -> None:
+    def configure(self, config: GroupConfig) -> None:
         """Go on with another configuration; members that stay keep their state."""
         self.config = self.executor.config = config
         self.members.configure(config)
-        for address in gone:
-            self.books.forget(address.key)
-        self.homes = without(self.homes, gone, config.members)
+        self.homes = without(self.homes, (), config.members)
         self.wake()
 
     def retired_tests(self, config: GroupConfig) -> Iterable[DeleteAddress]:
@@ -238,7 +238,13 @@ class Runner:
         self._announce_anew()
         before = self.snapshot
         self.snapshot = await self.context.kernel.snapshot(self.members.links)
-        decisions += await self._learn()
+        homes, retired = await self.retirement.carry_out(
+            self.homes, self.snapshot, self.config.members
+        )
+        if retired:
+            self._remember(homes)
+            self.snapshot = await self.context.kernel.snapshot(self.members.links)
+        decisions += (*retired, *await self._learn())
         decisions += self._intruders(before)
         size = len(self.homes.addresses)
         placements, routes = await aside(size, self._place)
@@ -252,6 +258,7 @@ class Runner:
         decisions += self.executor.fights.news(self.config.name, self.context.monotonic())
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
         await self._publish(decisions)
+        self.retirement.passed()
         if not self._urgent:
             await self.prober.arrange(self.config, self.snapshot, self.members)
         return acted
@@ -295,12 +302,15 @@ class Runner:
             self.context.codec,
             removed,
         )
-        if homes is not self.homes:
-            self.homes = homes
-            self.context.homes_changed()
+        self._remember(homes)
         data, books, clean = homes.addresses, self.books, self._clean
         copies.note(self.snapshot, data, books, self.announcer, first=first, clean=clean)
         return (*decisions, *copies.stay(self.config, self.snapshot, self._warned))
+
+    def _remember(self, homes: Homes) -> None:
+        if homes is not self.homes:
+            self.homes = homes
+            self.context.homes_changed()
 
     def _lost_with_link(self, key: RouteKey) -> bool:
         """A route that vanished with its member was not removed on purpose."""

@@ -1,0 +1,72 @@
+"""Gives data addresses up: no longer in ipmp.toml, or forgotten on request.
+
+It is done between a pass's reading and its learning, so that no pass under way can learn such an
+address again from a reading that was taken before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from ipmp.announce import Announcer
+from ipmp.daemon.context import Context
+from ipmp.daemon.moves import Books
+from ipmp.decision import Decision
+from ipmp.homes import Homes, without
+from ipmp.plan import DeleteAddress, retire
+from ipmp.world import Snapshot
+
+SECONDS = 10.0  # longest wait for the pass that does it
+
+
+class Retirement:
+    """The addresses of one group that are to be given up by its next pass."""
+
+    def __init__(self, context: Context, books: Books, announcer: Announcer) -> None:
+        self._context = context
+        self._books = books
+        self._announcer = announcer
+        self._asked: dict[str, Decision] = {}
+        self._finished = asyncio.Event()
+        self._finished.set()
+
+    def ask(self, decisions: Mapping[str, Decision]) -> None:
+        """Give these addresses up, each for the reason that is then published."""
+        self._asked.update(decisions)
+        if self._asked:
+            self._finished.clear()
+
+    async def finished(self) -> bool:
+        """Wait until everything that was asked for is done; False if the kernel lets us wait."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await self._finished.wait()
+        except TimeoutError:
+            return False
+
+    def passed(self) -> None:
+        """A pass is over, and what it did is published."""
+        if not self._asked:
+            self._finished.set()
+
+    async def carry_out(
+        self, homes: Homes, snapshot: Snapshot, members: Collection[str]
+    ) -> tuple[Homes, list[Decision]]:
+        """Delete them from all members; the snapshot is out of date if there were any.
+
+        What the kernel refuses to delete is tried again by the next pass.
+        """
+        if not self._asked:
+            return homes, []
+        kernel = self._context.kernel
+        failures = await kernel.apply(kernel.prepare(retire(self._asked, snapshot)))
+        kept = {f.step.key for f in failures if isinstance(f.step, DeleteAddress)}
+        done = {key: decision for key, decision in self._asked.items() if key not in kept}
+        for key in done:
+            del self._asked[key]
+            self._books.forget(key)
+            for member in snapshot.addresses:
+                self._announcer.withdraw(key, member)
+        gone = [homes.addresses[key] for key in done if key in homes.addresses]
+        return without(homes, gone, members), list(done.values())
