@@ -82,3 +82,19 @@ def test_a_dissolved_group_leaves_addresses_and_puts_sysctls_back(
     eventually(lambda: lab.run(HOST, ("cat", path)).stdout == before)
     assert {f"{IPV4}/24", f"{IPV6}/64"} == set(held(lab, "ni1"))
     assert [g.name for g in host.status().groups] == ["other"]
+
+
+def test_the_last_ipv4_address_that_leaves_the_file_leaves_the_routes_alone(
+    lab: Lab, start_host: StartHost
+) -> None:
+    """Without an anchor the kernel would flush every IPv4 route of the interface, silently."""
+    lab.run(HOST, ("ip", "-4", "addr", "flush", "dev", "ni0"))
+    host = start_host(PLAIN + 'addresses = [{ address = "192.168.1.8/24", home = "ni0" }]\n')
+    eventually(lambda: "192.168.1.8/24" in held(lab, "ni0"))
+    lab.run(HOST, ("ip", "route", "add", "10.3.0.0/16", "dev", "ni0", "scope", "link"))
+    host.configure(PLAIN)
+    assert host.client.reload() == 2
+    assert held(lab, "ni0") == [f"{IPV6}/64"]
+    assert any("10.3.0.0/16 dev ni0" in line for line in routes(lab))
+    (event,) = host.client.history(kind="address-retired")
+    assert event.sentence == "192.168.1.8/24 is no longer a data address of group ipmp0"
