@@ -233,6 +233,30 @@ def test_mpathd_defaults_rank_below_the_file(read):
     assert (overruled.failure_detection_time, overruled.failback) == (2.5, True)
 
 
+def test_the_mpathd_example_is_valid_and_shows_the_defaults(read, tmp_path):
+    text = (Path(__file__).parents[2] / "core" / "mpathd.example").read_text()
+    names = re.findall(r"^([A-Z_]+)=", text, re.MULTILINE)
+    assert names == ["FAILURE_DETECTION_TIME", "FAILBACK", "TRACK_INTERFACES_ONLY_WITH_GROUPS"]
+    assert read(group(""), text) == read(group(""), "")
+    assert read(group(""), text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'FAILBACK="no"',
+        "export FAILBACK=no",
+        "failback=NO",
+        "FAILBACK=no\r",
+        "FAILBACK=yes\nFAILBACK=no",
+        "\t FAILBACK=no\t # the second NIC is slow",
+    ],
+)
+def test_spellings_of_mpathd_that_a_shell_would_take_too(read, text):
+    config = read(group(""), text)
+    assert (config.groups["ipmp0"].failback, config.warnings) == (False, ())
+
+
 @pytest.mark.parametrize(
     ("line", "seconds", "warning"),
     [

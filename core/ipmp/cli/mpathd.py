@@ -10,6 +10,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from ipmp import __version__, logs
 from ipmp.api import Server
 from ipmp.client import default_run_dir
@@ -20,6 +22,8 @@ from ipmp.daemon.sysctls import check
 from ipmp.history import History
 from ipmp.intent import IntentStore, LockedError, UnreadableError
 from ipmp.kernel.linux import LinuxKernel
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
 
 
 def main() -> int:
@@ -69,10 +73,10 @@ async def _serve(options: argparse.Namespace, config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)  # from here on it ends nobody
+    loop.add_signal_handler(signal.SIGUSR1, daemon.log_statistics)
     await daemon.start()
     await server.start()
     _spare_the_loop()
-    loop.add_signal_handler(signal.SIGUSR1, daemon.log_statistics)
     reloading = asyncio.create_task(_reload_on(hangup, daemon))
     notify("READY=1")
     stopping = asyncio.create_task(stop.wait())
@@ -99,6 +103,7 @@ async def _reload_on(hangup: asyncio.Event, daemon: Daemon) -> None:
     while True:
         await hangup.wait()
         hangup.clear()
+        log.info("SIGHUP: reread config file")
         notify("RELOADING=1")
         with suppress(ConfigError):  # logged, and the old configuration stays in force
             await daemon.reload("SIGHUP")

@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import structlog
-from msgspec import to_builtins
 
 from ipmp import __version__
 from ipmp.config import Config, ConfigError, GroupConfig, load
@@ -28,6 +27,7 @@ from ipmp.daemon.groups import Groups
 from ipmp.daemon.journal import Journal
 from ipmp.daemon.operations import operate
 from ipmp.daemon.runner import Runner
+from ipmp.daemon.statistics import statistics
 from ipmp.daemon.sysctls import SysctlKeeper, check
 from ipmp.decision import Decision, Kind, Reason, Refusal
 from ipmp.history import History
@@ -212,16 +212,8 @@ class Daemon:
 
     def log_statistics(self) -> None:
         """SIGUSR1: what has been counted so far, in the log."""
-        status = self.status()
-        log.info("statistics", **to_builtins(status.daemon))
-        for group in status.groups:
-            log.info(
-                "statistics",
-                group=group.name,
-                state=str(group.state),
-                failovers=group.failovers,
-                failbacks=group.failbacks,
-            )
+        for sentence in statistics(self.status()):
+            log.info(sentence)
 
     def exists(self, interface: str) -> bool:
         """Whether this host has such an interface."""
@@ -297,6 +289,8 @@ class Daemon:
             facts: dict[str, str | int | float] = {"why": "; ".join(error.errors)}
             self.emit([Decision(Kind.CONFIG, Reason.RELOAD_FAILED, actor=actor, detail=facts)])
             raise
+        for warning in config.warnings:
+            log.warning(warning)
         self._config = config
         await self._groups.change(config)
         self._generation += 1

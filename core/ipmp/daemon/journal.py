@@ -15,7 +15,7 @@ import structlog
 from ipmp.daemon.followers import Followers
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.history import History
-from ipmp.model import Event
+from ipmp.model import Event, InterfaceState
 
 RING = 1000  # events kept in memory
 
@@ -70,7 +70,10 @@ def _subjects(decision: Decision) -> tuple[str, ...]:
 
 
 def _log(decision: Decision, sentence: str) -> None:
-    """One line a decision; what may come in thousands only at debug level."""
+    """One line a decision; what may come in thousands only at debug level.
+
+    Failure and repair of an interface get Solaris' line besides: scripts look for it.
+    """
     fields = {
         key: value
         for key, value in (
@@ -89,3 +92,19 @@ def _log(decision: Decision, sentence: str) -> None:
         log.warning(sentence, kind=str(decision.kind), **fields)
     else:
         log.info(sentence, kind=str(decision.kind), **fields)
+    detected = _detected(decision)
+    if detected and detected not in sentence:
+        log.error(detected)
+
+
+def _detected(decision: Decision) -> str:
+    """Solaris' line for the failure or the repair of an interface; "" for anything else."""
+    if decision.kind is not Kind.INTERFACE_STATE:
+        return ""
+    before, now = decision.detail.get("previous"), decision.detail.get("state")
+    where = f"detected on {decision.interface} of group {decision.group}"
+    if now == InterfaceState.FAILED and before != now:
+        return f"IP interface failure {where}"
+    if before == InterfaceState.FAILED and now in (InterfaceState.OK, InterfaceState.UNKNOWN):
+        return f"IP interface repair {where}"
+    return ""
