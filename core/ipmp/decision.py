@@ -231,6 +231,10 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
         "another program keeps changing {name}: it was turned back to {interface} {count} times in "
         "{seconds} s, further repairs wait up to 60 s; `ipmp check` looks for that program"
     ),
+    (
+        Kind.FIGHTING,
+        None,
+    ): "another program keeps undoing what was put right on {interface}: {name}",
     (Kind.FIGHTING, Reason.CALM): (
         "nobody has touched {name} on {interface} for 60 s; it had been put right {count} times in "
         "{seconds} s"
@@ -291,6 +295,7 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
         "multicast groups joined on {interface} stay joined there, programs must join them again "
         "on another interface: {value}"
     ),
+    (Kind.STAYS, None): "what hangs on {interface} does not follow its addresses: {value}",
     (Kind.STAYS, Reason.UPPER_INTERFACE): (
         "interfaces on top of {interface} go down with its link and do not follow its addresses: "
         "{value}"

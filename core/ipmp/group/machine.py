@@ -107,7 +107,8 @@ def adapt(group: Group, fresh: Group) -> Group:
     """The group after a change of its configuration; members that stay keep their state.
 
     Who is kept back is decided anew: with FAILBACK on, only spares are (Q16), and one that became a
-    standby member is a spare unless a normal one is missing.
+    standby member is a spare unless a normal one is missing. A spare that served for one that is kept
+    back no more can rest.
     """
     known = {m.name: m for m in group.members}
     members = []
@@ -121,6 +122,8 @@ def adapt(group: Group, fresh: Group) -> Group:
     for member in members:
         if member.standby and member.known and not known[member.name].standby:
             adapted = _join(adapted, member.name)
+        if known.get(member.name, member).inactive and not (member.inactive or member.standby):
+            adapted = _retire_spare(adapted, member.name)
     return adapted
 
 

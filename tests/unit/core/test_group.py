@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmp.group import BROKEN, TABLE, WAITING, WORKING, Action, Event, Group, Member, refusal, step
+from ipmp.group import (
+    BROKEN,
+    TABLE,
+    WAITING,
+    WORKING,
+    Action,
+    Event,
+    Group,
+    Member,
+    adapt,
+    refusal,
+    step,
+)
 from ipmp.model import GroupState, InterfaceState
 
 OK, FAILED, OFFLINE = InterfaceState.OK, InterfaceState.FAILED, InterfaceState.OFFLINE
@@ -43,6 +55,16 @@ def test_failback_no_keeps_a_repaired_member_inactive_and_undo_makes_it_active()
     assert state.member("a").inactive
     state = run(state, ALL_UP | {"a": Event.OFFLINE}, ALL_UP)
     assert state.member("a").active
+
+
+def test_failback_yes_after_a_reload_uses_what_was_kept_back_and_rests_the_spare() -> None:
+    lost = ALL_UP | {"a": Event.LINK_DOWN}
+    state = run(group("c", failback=False), ALL_UP, lost, ALL_UP)
+    assert [m.active for m in state.members] == [False, True, True]
+    assert adapt(state, group("c", failback=False)) == state, "it is still no"
+    state = adapt(state, group("c"))
+    assert [m.active for m in state.members] == [True, True, False]
+    assert run(state, ALL_UP).members == state.members
 
 
 def test_after_a_group_failure_the_first_member_is_active_whatever_failback_says() -> None:
