@@ -1,7 +1,7 @@
 """What holds for all tests.
 
-Where `CI` is set in the environment, nothing may quietly be left out: a test marked `netns` or
-`prometheus` that skips itself has failed, and so has a module that cannot be collected.
+Where `CI` is set in the environment, nothing may quietly be left out: a test marked `netns`,
+`prometheus` or `tools` that skips itself has failed, and so has a module that cannot be collected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from ipmp.group import TABLE
 
-MUST_RUN_IN_CI = ("netns", "prometheus")
+MUST_RUN_IN_CI = ("netns", "prometheus", "tools")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,6 +23,7 @@ from ipmp.client import (
 from ipmp.model import OperationRequest, OperationResult, Problem, ProblemCode
 
 USAGE = "Usage: if_mpadm [-d | -r] <interface>"
+SHORT = "d:r:"
 LONG = ["dry-run", "reason=", "run-dir="]
 
 #: Reasons that follow "cannot offline IF: " or "cannot undo-offline IF: ".
@@ -78,7 +79,7 @@ def _main() -> int:
 
 def parse(arguments: list[str]) -> Request | None:
     """The request, or None when there is neither -d nor -r; raises GetoptError."""
-    options, _ = getopt.getopt(arguments, "d:r:", LONG)
+    options, _ = getopt.getopt(arguments, SHORT, LONG)
     operation: Operation = "offline"
     interface, dry_run, reason, run_dir = "", False, "", None
     for name, value in options:

@@ -36,6 +36,9 @@ options:
 \t--watch\tdisplay again every second
 \t--run-dir=DIR\twhere mpathd has its sockets"""
 
+SHORT = "agiptno:P"
+LONG = ["json", "watch", "run-dir="]
+
 NOT_RUNNING = "cannot contact in.mpathd(1M) -- is IPMP in use?"
 CLEAR = "\033[H\033[2J"
 WATCH_SECONDS = 1.0
@@ -99,7 +102,7 @@ def _main() -> int:
 def parse(arguments: list[str]) -> Options:
     """The options; raises UsageError, without a text when the usage says it all."""
     try:
-        given, operands = getopt.getopt(arguments, "agiptno:P", ["json", "watch", "run-dir="])
+        given, operands = getopt.getopt(arguments, SHORT, LONG)
     except getopt.GetoptError as error:
         raise UsageError from error
     modes = [name for name, _ in given if name in MODES]

@@ -18,7 +18,7 @@ MPATHD_DEFAULTS = Path("/etc/default/mpathd")
 DEFAULT_DETECTION_MS = 10_000
 MIN_DETECTION_MS = 100
 
-_NAMES = ("FAILURE_DETECTION_TIME", "FAILBACK", "TRACK_INTERFACES_ONLY_WITH_GROUPS")
+NAMES = ("FAILURE_DETECTION_TIME", "FAILBACK", "TRACK_INTERFACES_ONLY_WITH_GROUPS")
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 
 
@@ -70,7 +70,7 @@ def _assignments(text: str) -> tuple[dict[str, str], list[str]]:
         match = _ASSIGNMENT.fullmatch(" ".join(words))
         if match is None:
             warnings.append(f"line {number} is not NAME=value and is ignored")
-        elif match[1].upper() not in _NAMES:
+        elif match[1].upper() not in NAMES:
             warnings.append(f"line {number}: unknown name {match[1]} is ignored")
         else:
             values[match[1].upper()] = match[2]
