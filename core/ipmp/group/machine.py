@@ -107,8 +107,8 @@ def adapt(group: Group, fresh: Group) -> Group:
     """The group after a change of its configuration; members that stay keep their state.
 
     Who is kept back is decided anew: with FAILBACK on, only spares are (Q16), and one that became a
-    standby member is a spare unless a normal one is missing. A spare that served for one that is kept
-    back no more can rest.
+    standby member is a spare unless a normal one is missing. A spare that served for one that is
+    kept back no more can rest.
     """
     known = {m.name: m for m in group.members}
     members = []

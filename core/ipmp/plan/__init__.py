@@ -1,6 +1,6 @@
 """What to do next, as values: the planner and the steps that it yields. Pure."""
 
-from ipmp.plan.planner import Progress, plan
+from ipmp.plan.planner import Progress, plan, retire
 from ipmp.plan.steps import (
     AddAddress,
     AddAnchor,
@@ -25,4 +25,5 @@ __all__ = [
     "Step",
     "identity",
     "plan",
+    "retire",
 ]

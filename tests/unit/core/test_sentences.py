@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -56,6 +57,10 @@ def golden() -> dict[str, str]:
 
 
 def test_every_sentence_is_as_it_was() -> None:
+    """UPDATE_GOLDEN=1 writes the file anew; the difference is then for people to judge."""
+    if os.environ.get("UPDATE_GOLDEN"):
+        blocks = (f"{name}\n    {text}\n" for name, text in sorted(sentences().items()))
+        GOLDEN.write_text("\n".join(blocks))
     assert sentences() == golden()
 
 
