@@ -31,7 +31,7 @@ class Context(Protocol):
         """Whether somebody asked for the interface to be offline."""
 
     def announce(self, key: str, member: str) -> bool:
-        """Send one announcement; False when it could not be sent (counted and logged)."""
+        """Send one announcement; False when it could not be sent and should be tried again."""
 
     def probed(self, reports: Iterable[ProbeReport]) -> None:
         """Probes were answered or lost."""

@@ -7,6 +7,7 @@ Stop and death leave every address where it is.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections import deque
@@ -159,14 +160,14 @@ class Daemon:
         return interface in self.intent.offline
 
     def announce(self, key: str, member: str) -> bool:
-        """Send one announcement; counted, and logged when it could not be sent."""
+        """Send one announcement; False when it could not be sent and should be tried again."""
         family = str(Family.IPV4 if is_ipv4(key) else Family.IPV6)
         try:
             self.kernel.announce(key, member)
         except OSError as error:
             self._announce_failures[family] += 1
             log.warning(f"cannot announce {key} from {member}: {error.strerror}")
-            return False
+            return error.errno == errno.EOPNOTSUPP
         self._announced[family] += 1
         return True
 

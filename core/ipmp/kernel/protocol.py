@@ -90,7 +90,7 @@ class Kernel(Protocol):
         """Carry out steps in order and return those refused."""
 
     def announce(self, key: str, member: str) -> None:
-        """Send one announcement from a member; raises OSError when it cannot."""
+        """Send one announcement from a member; raises OSError, EOPNOTSUPP when it never can."""
 
     def count_unicast(self, member: str, keys: Iterable[str]) -> QuietCounter:
         """Start to count what still arrives on a member for these addresses; raises OSError."""
