@@ -43,7 +43,7 @@ class BoundSocket(msgspec.Struct, frozen=True):
 
     protocol: str  # tcp, udp or raw
     address: str  # its local address
-    port: int
+    port: int  # of a raw one: its protocol
     inode: int  # by which /proc/PID/fd names it
     owner: str = ""  # "dnsmasq (pid 71)", when that was asked for
 
@@ -59,7 +59,7 @@ def bound_sockets(ifindex: int) -> list[BoundSocket]:
     """Return the sockets of this network namespace that are bound to an interface.
 
     Left out: those on an IPv6 link-local address, which the kernel binds by itself and which never
-    moves. Raises OSError.
+    moves, and those that ping through it, such as our own probes. Raises OSError.
     """
     return [
         found
@@ -106,6 +106,7 @@ def _request(family: int, protocol: int, ifindex: int) -> bytes:
 def _parse(protocol: str, payload: bytes, ifindex: int) -> Iterator[BoundSocket]:
     family, port, source, bound, inode = ANSWER.unpack_from(payload)
     packed = source if family == socket.AF_INET6 else source[:4]
-    address = socket.inet_ntop(family, packed)
-    if bound == ifindex and not address.startswith("fe80:"):
-        yield BoundSocket(protocol, address, PORT.unpack(port)[0], inode)
+    address, number = socket.inet_ntop(family, packed), PORT.unpack(port)[0]
+    pings = protocol == "raw" and number in (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
+    if bound == ifindex and not pings and not address.startswith("fe80:"):
+        yield BoundSocket(protocol, address, number, inode)
