@@ -16,7 +16,7 @@ from tests.support.wait import eventually
 
 def logged(host: Host, text: str, level: str = "") -> int:
     """How many lines of the log have this as their event."""
-    quoted = f'event="{text}"'
+    quoted = f'msg="{text}"'
     lines = [line for line in host.log().splitlines() if quoted in line]
     assert all(f"level={level}" in line for line in lines if level), lines
     return len(lines)
@@ -42,11 +42,8 @@ def test_sigusr1_logs_what_was_counted(lab: Lab, start_host: StartHost) -> None:
     assert host.if_mpadm("-d", "ni0").returncode == 0
     host.signal(signal.SIGUSR1)
     eventually(lambda: f"Addresses on ni1: {IPV4}/24, {IPV6}/64" in host.log())
-    group = (
-        "Group ipmp0 is degraded: 1 of 2 IP interfaces are usable; failovers: link 0, absent 0, "
-        "offline 1, reconcile 0; failbacks: link 0, absent 0, offline 0, reconcile 0"
-    )
-    assert group in host.log()
+    assert "Group ipmp0 is degraded: 1 of 2 IP interfaces are usable; failovers: " in host.log()
+    assert 'msg="Probe stats on (inet ni1): probes sent ' in host.log()
     assert logged(host, "Addresses on ni0: none", "info") == 1
     assert "Operations: offline 1, online 0, failover 1, failback 0" in host.log()
 
@@ -74,11 +71,10 @@ def test_solaris_lines_of_a_failure_and_a_repair(lab: Lab, start_host: StartHost
         ("IP interface failure detected on ni0 of group ipmp0", "error"),
         ("IP interface failure detected on ni1 of group ipmp0", "error"),
         ("All IP interfaces in group ipmp0 are now unusable", "error"),
-        ("IP interface repair detected on ni0 of group ipmp0", "error"),
+        ("IP interface repair detected on ni0 of group ipmp0", "info"),
         ("At least 1 IP interface (ni0) in group ipmp0 is now usable", "info"),
     ):
         assert logged(host, text, level) == 1, text
-    assert logged(host, "The link has come up on ni0", "info") == 2  # at the start, and now
 
 
 def test_taking_a_failed_interface_offline_is_no_repair(lab: Lab, start_host: StartHost) -> None:

@@ -72,7 +72,7 @@ def _subjects(decision: Decision) -> tuple[str, ...]:
 def _log(decision: Decision, sentence: str) -> None:
     """One line a decision; what may come in thousands only at debug level.
 
-    Failure and repair of an interface get Solaris' line besides: scripts look for it.
+    The failure of an interface gets Solaris' line besides: scripts look for it.
     """
     fields = {
         key: value
@@ -92,19 +92,15 @@ def _log(decision: Decision, sentence: str) -> None:
         log.warning(sentence, kind=str(decision.kind), **fields)
     else:
         log.info(sentence, kind=str(decision.kind), **fields)
-    detected = _detected(decision)
-    if detected and detected not in sentence:
-        log.error(detected)
+    failure = _failure(decision)
+    if failure and failure not in sentence:
+        log.error(failure)
 
 
-def _detected(decision: Decision) -> str:
-    """Solaris' line for the failure or the repair of an interface; "" for anything else."""
-    if decision.kind is not Kind.INTERFACE_STATE:
+def _failure(decision: Decision) -> str:
+    """Solaris' line for an interface that has failed, whatever it failed of; "" for all else."""
+    state, before = decision.detail.get("state"), decision.detail.get("previous")
+    fails = decision.kind is Kind.INTERFACE_STATE and state == InterfaceState.FAILED != before
+    if not fails:
         return ""
-    before, now = decision.detail.get("previous"), decision.detail.get("state")
-    where = f"detected on {decision.interface} of group {decision.group}"
-    if now == InterfaceState.FAILED and before != now:
-        return f"IP interface failure {where}"
-    if before == InterfaceState.FAILED and now in (InterfaceState.OK, InterfaceState.UNKNOWN):
-        return f"IP interface repair {where}"
-    return ""
+    return f"IP interface failure detected on {decision.interface} of group {decision.group}"

@@ -6,8 +6,11 @@ Solaris' in.mpathd dumps its tables and its probe statistics then (ipmp-semantic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import repeat
 
-from ipmp.model import DaemonStatus, GroupStatus, InterfaceStatus, Status
+from ipmp.model import DaemonStatus, Family, GroupStatus, InterfaceStatus, ProbeStatus, Status
+
+INET = {Family.IPV4: "inet", Family.IPV6: "inet6"}  # as in.mpathd calls the families
 
 ADDRESSES = 100  # of one interface that are named; thousands would only fill the log
 
@@ -20,6 +23,7 @@ def statistics(status: Status) -> Iterator[str]:
         for interface in status.interfaces:
             if interface.group == group.name:
                 yield _interface(interface)
+                yield from map(_probes, repeat(interface.name), interface.probes)
                 yield _carried(status, interface)
 
 
@@ -55,6 +59,16 @@ def _interface(interface: InterfaceStatus) -> str:
         f"IP interface {interface.name} of group {interface.group} is {interface.state}{why}, "
         f"its link is {interface.link}; "
         f"times entered: {_counts(interface.transitions)}"
+    )
+
+
+def _probes(name: str, probes: ProbeStatus) -> str:
+    rejected = f"; replies not counted: {_counts(probes.rejected)}" if probes.rejected else ""
+    return (
+        f"Probe stats on ({INET[probes.family]} {name}): probes sent {probes.sent}, acks received "
+        f"{probes.acked}, lost {probes.lost}, valid unacknowledged {probes.void}, acks after they "
+        f"were counted as lost {probes.late}{rejected}; missed sending a total of {probes.missed} "
+        "probes"
     )
 
 

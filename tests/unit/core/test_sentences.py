@@ -6,10 +6,8 @@ import os
 import re
 from pathlib import Path
 
-import pytest
-
 from ipmp import decision as decisions
-from ipmp.decision import Decision, Kind, Reason
+from ipmp.decision import Decision, Reason
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "sentences.txt"
 
@@ -66,16 +64,3 @@ def test_every_sentence_is_as_it_was() -> None:
 
 def test_solaris_texts_are_among_them() -> None:
     assert set(SOLARIS) <= set(golden().values())
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_has_a_sentence(kind: Kind) -> None:
-    assert any(known is kind for known, _ in decisions._SENTENCES)
-
-
-@pytest.mark.parametrize("name", golden())
-def test_a_sentence_without_facts_has_no_gap(name: str) -> None:
-    """Facts that are absent leave neither braces nor blanks at the end."""
-    kind, reason = name.split()
-    bare = Decision(Kind(kind), Reason.STOPPED if reason == "*" else Reason(reason))
-    assert not re.search(r"[{}]|\s$|^$", bare.sentence())
