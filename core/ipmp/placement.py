@@ -166,7 +166,7 @@ class Reach:
     def add(self, key: str) -> None:
         """The member has, or will have, this address."""
         self.addresses.add(address_of(key))
-        self._networks[is_ipv4(key)].add(_network(key, self._peers.get(key, "")))
+        self._networks[is_ipv4(key)].add(network(key, self._peers.get(key, "")))
 
     def carries(self, route: DataRoute) -> bool:
         """Whether a member with these addresses can carry a route.
@@ -183,7 +183,7 @@ class Reach:
 
 
 @lru_cache(maxsize=65536)
-def _network(key: str, peer: str) -> tuple[int, int]:
+def network(key: str, peer: str) -> tuple[int, int]:
     """Prefix and number of host bits of what an address puts on-link; with a peer, that."""
     interface = ipaddress.ip_interface(peer + key[key.index("/") :] if peer else key)
     host_bits = interface.max_prefixlen - interface.network.prefixlen

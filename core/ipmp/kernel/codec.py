@@ -52,7 +52,9 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_EXT_MASK, IFLA_CARRIER = 1, 3, 4, 29, 
 IFLA_CARRIER_DOWN_COUNT = 48
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 
-IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 3, 6, 8, 11
+IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_CACHEINFO = 1, 2, 3, 6
+IFA_FLAGS, IFA_RT_PRIORITY, IFA_PROTO = 8, 9, 11
+IP6_RT_PRIO_ADDRCONF = 256  # metric of a connected IPv6 route whose address names none
 IFA_F_HOMEADDRESS, IFA_F_MCAUTOJOIN = 0x10, 0x400
 #: preferred_lft 0, valid_lft forever: what makes the kernel set the flag. A dump does not show it:
 #: there the preferred lifetime of a permanent IPv4 address is forever, deprecated or not.
@@ -200,6 +202,27 @@ def add_address(spec: AddressSpec, ifindex: int, label: str, proto: int) -> byte
         ifindex,
     )
     return head + spec.attributes + tail
+
+
+def shift_route(address: Address, ifindex: int, away: bool) -> bytes:
+    """RTM_NEWADDR that changes the metric of an address's connected route, or gives it back.
+
+    A route that gets a metric comes behind all that have it already. The kernel makes the new one
+    before it takes an old IPv4 one away (linux:net/ipv4/devinet.c fib_modify_prefix_metric); for
+    IPv6 it knows no way back to "none", so the metric that this means is named.
+    """
+    kept, metric = b"", 0 if address.family == AF_INET else IP6_RT_PRIO_ADDRCONF
+    for kind, value in attributes(address.raw, IFADDRMSG.size):
+        if kind == IFA_RT_PRIORITY:
+            metric = U32.unpack(value)[0]
+        elif kind != IFA_CACHEINFO:
+            kept += attribute(kind, value)
+    if address.flags & IFA_F_DEPRECATED:
+        kept += DEPRECATED
+    kept += attribute(IFA_RT_PRIORITY, U32.pack(metric ^ 1 if away else metric))
+    family, prefixlen, flags, scope, _ = IFADDRMSG.unpack_from(address.raw)
+    head = IFADDRMSG.pack(family, prefixlen, flags, scope, ifindex)
+    return request(RTM_NEWADDR, NLM_F_REPLACE, head + kept)
 
 
 def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:

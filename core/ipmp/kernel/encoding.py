@@ -15,6 +15,7 @@ from ipmp.plan import (
     DeleteAddress,
     DeleteRoute,
     ReplaceRoute,
+    ShiftRoute,
     Step,
 )
 from ipmp.world import AF_INET6, IFA_F_NOPREFIXROUTE, OWNER, SCOPE_LINK, Link, is_ipv4
@@ -29,6 +30,7 @@ ALREADY_SO = {
     DeleteAddress: {errno.EADDRNOTAVAIL, errno.ENODEV},
     DeleteRoute: {errno.ESRCH, errno.ENODEV},
     ReplaceRoute: set[int](),
+    ShiftRoute: set[int](),
 }
 
 
@@ -56,6 +58,10 @@ def encode(step: Step, link: Link) -> tuple[bytes, AddressEvent | None]:
             return codec.replace_route(route.route, index, protocol), None
         case ReplaceRoute(route=route, protocol=protocol):
             return codec.add_route(route.route, index, protocol), None
+        case ShiftRoute(address=held, away=away):
+            if held.family == AF_INET6:
+                event = (codec.RTM_NEWADDR, index, held.key)
+            return codec.shift_route(held, index, away), event
         case DeleteRoute(route=route):
             return codec.delete_route(route, index), None
         case _:

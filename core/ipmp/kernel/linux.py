@@ -18,7 +18,7 @@ from ipmp.kernel.netlink import NLM_F_REPLACE, Chunk, Message, NetlinkError, Ref
 from ipmp.kernel.probes import ProbeSockets
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
-from ipmp.plan import Step
+from ipmp.plan import ShiftRoute, Step
 from ipmp.probing import Inquiry, Nearby
 from ipmp.world import (
     AF_INET,
@@ -309,6 +309,7 @@ class LinuxKernel:
 def _new_ipv6(prepared: _Encoded, refused: Iterable[Refused]) -> set[tuple[int, str]]:
     """The IPv6 addresses, with interface index, that were added."""
     untouched = {r.index for r in refused}
+    untouched |= {n for n, step in enumerate(prepared.possible) if isinstance(step, ShiftRoute)}
     return {
         (event[1], address_of(event[2]))
         for index, event in prepared.ipv6_events.items()

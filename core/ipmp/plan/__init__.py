@@ -9,6 +9,7 @@ from ipmp.plan.steps import (
     DeleteAddress,
     DeleteRoute,
     ReplaceRoute,
+    ShiftRoute,
     Step,
     identity,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "DeleteRoute",
     "Progress",
     "ReplaceRoute",
+    "ShiftRoute",
     "Step",
     "identity",
     "plan",

@@ -19,6 +19,8 @@ Invariants, in the order in which the code keeps them (DESIGN 4):
   E  a member never loses its last IPv4 address: an anchor (a link-scope /32) stays behind,
      so ARP from it cannot borrow another member's address (linux-peers 1.7)
   F  a step that the kernel refused is not planned again while it is in `progress.refused`
+  G  an address that returns home is followed at once by the shifts that put the connected routes of
+     its network in order again (`onlink`)
 
 A batch depends on the success of those before it, not on knowing of it: the caller may ask for the
 next one while the kernel is still busy with the last, and drops it when that one is refused.
@@ -33,6 +35,7 @@ from itertools import chain
 import msgspec
 
 from ipmp.placement import Placement, Reach, RoutePlacement
+from ipmp.plan.onlink import OnLink
 from ipmp.plan.steps import (
     AddAddress,
     AddAnchor,
@@ -41,6 +44,7 @@ from ipmp.plan.steps import (
     DeleteAddress,
     DeleteRoute,
     ReplaceRoute,
+    ShiftRoute,
     Step,
     identity,
 )
@@ -90,10 +94,11 @@ def plan(
     pending = [r for r in routes if r.target is not None]
     reach = {member: Reach(held if pending else ()) for member, held in present.items()}
     found, labels = snapshot.routes_by_identity(), _Labels(snapshot)
+    onlink = OnLink(wanted, snapshot)
     doomed: dict[str, set[str]] = {}
     steps: Iterable[Step] = list(_test_addresses(tests or {}, snapshot, progress))
     for stretch in _stretches(wanted):
-        additions, announcements = _additions(stretch, snapshot, progress, present, labels)
+        additions, announcements = _additions(stretch, snapshot, progress, present, labels, onlink)
         for step in additions if pending else ():
             if isinstance(step, AddAddress):
                 reach.setdefault(step.member, Reach()).add(step.address.key)
@@ -139,9 +144,10 @@ def _additions(
     progress: Progress,
     present: dict[str, set[str]],
     labels: _Labels,
-) -> tuple[list[AddAddress | DeleteAddress], list[Announce]]:
-    """Additions, in order (invariant D), and the announcements that follow them."""
-    additions: list[AddAddress | DeleteAddress] = []
+    onlink: OnLink,
+) -> tuple[list[AddAddress | DeleteAddress | ShiftRoute], list[Announce]]:
+    """Additions, in order (invariants D and G), and the announcements that follow them."""
+    additions: list[AddAddress | DeleteAddress | ShiftRoute] = []
     announcements: list[Announce] = []
     for address, target in stretch:
         key, on_target = address.key, present.setdefault(target, set())
@@ -156,6 +162,8 @@ def _additions(
                 if key in snapshot.addresses[target]:
                     additions.append(DeleteAddress(key, target))
                 additions.append(addition)
+                shifts = onlink.returned(address, target)
+                additions += (step for step in shifts if not _refused(step, progress))
                 announcements.append(_announce(address, target, snapshot, progress))
                 on_target.add(key)
     return additions, announcements

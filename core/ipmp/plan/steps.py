@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ipmp.world import DataAddress, DataRoute, Route
+from ipmp.world import Address, DataAddress, DataRoute, Route
 
 
 class AddAddress(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +57,17 @@ class DeleteRoute(msgspec.Struct, frozen=True, gc=False):
     member: str
 
 
+class ShiftRoute(msgspec.Struct, frozen=True, gc=False):
+    """Give the connected route of an address another metric (`away`), or its own one again.
+
+    Both, one after the other, put the route behind those of other members (`plan.onlink`).
+    """
+
+    address: Address
+    member: str
+    away: bool
+
+
 class Announce(msgspec.Struct, frozen=True, gc=False):
     """Tell the link which member has the address; urgent ones are not paced."""
 
@@ -66,7 +77,14 @@ class Announce(msgspec.Struct, frozen=True, gc=False):
 
 
 Step = (
-    AddAddress | AddAnchor | AddTestAddress | DeleteAddress | ReplaceRoute | DeleteRoute | Announce
+    AddAddress
+    | AddAnchor
+    | AddTestAddress
+    | DeleteAddress
+    | ReplaceRoute
+    | DeleteRoute
+    | ShiftRoute
+    | Announce
 )
 
 
@@ -85,5 +103,7 @@ def identity(step: Step) -> tuple[str, str]:
             return f"replace {route.route.key}", member
         case DeleteRoute(route=leftover, member=member):
             return f"delete {leftover.key}", member
+        case ShiftRoute(address=held, member=member):
+            return f"shift the connected route of {held.key}", member
         case Announce(address=address, member=member):
             return f"announce {address.key}", member

@@ -1,0 +1,80 @@
+"""Which member's connected route of a network is used: the kernel takes the one made first. Pure.
+
+Two members with an address of one network have two connected routes of the same metric. All that is
+on-link leaves through the first one, whatever its source, and new connections get that member's
+address (linux-peers 1.1, 1.6). The route goes with the address and comes back with it, behind those
+of the others: after a failback the wrong member would be the first for good.
+
+So the routes of one network are kept in the order of their addresses, that is of the members that
+are their homes, and those of guests come last. When an address brings its route back, the routes
+that belong behind it are shifted: away to another metric, and back, which puts them at the end. The
+kernel does that by way of the address, the new route before the old one goes; nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import inf
+
+from ipmp.placement import network
+from ipmp.plan.steps import ShiftRoute
+from ipmp.world import (
+    IFA_F_NOPREFIXROUTE,
+    IFA_F_SECONDARY,
+    Address,
+    DataAddress,
+    Snapshot,
+    is_ipv4,
+)
+
+_Network = tuple[bool, tuple[int, int]]  # IPv4?, and what `network` makes of an address
+
+
+class OnLink:
+    """The connected routes of one plan."""
+
+    def __init__(self, wanted: Iterable[tuple[DataAddress, str]], snapshot: Snapshot) -> None:
+        self._wanted = wanted
+        self._snapshot = snapshot
+        self._ranks: dict[tuple[str, str], float] = {}  # by key and member, of what stays there
+        self._routes: dict[_Network, dict[str, list[Address]]] = {}  # by network and member
+        self._read = False
+
+    def returned(self, address: DataAddress, member: str) -> Iterator[ShiftRoute]:
+        """Yield what follows, in order, when `member` is given this address."""
+        if member != address.home or address.spec.flags & IFA_F_NOPREFIXROUTE:
+            return
+        self._read_once()
+        routes = self._routes.setdefault(_network(address.key, address.spec.peer), {})
+        if member in routes:
+            return  # it has the route, and will not lose its place
+        places = (self._place(other, held) for other, held in routes.items())
+        behind = [place for place in places if place is not None and place[0] > address.order]
+        for _, other, found in sorted(behind, key=lambda place: place[:2]):
+            yield ShiftRoute(found, other, away=True)
+            yield ShiftRoute(found, other, away=False)
+        routes[member] = []
+
+    def _place(self, member: str, held: Iterable[Address]) -> tuple[float, str, Address] | None:
+        """Rank of a member's route and an address to shift it by; None when none of ours stays."""
+        staying = [a for a in held if (a.key, member) in self._ranks]
+        if not staying:
+            return None
+        first = min(staying, key=lambda a: self._ranks[a.key, member])
+        return self._ranks[first.key, member], member, first
+
+    def _read_once(self) -> None:
+        if self._read:
+            return
+        self._read = True
+        for address, target in self._wanted:
+            self._ranks[address.key, target] = address.order if target == address.home else inf
+        for member, held in self._snapshot.addresses.items():
+            for one in held.values():
+                if not one.flags & (IFA_F_SECONDARY | IFA_F_NOPREFIXROUTE):
+                    routes = self._routes.setdefault(_network(one.key, one.peer), {})
+                    routes.setdefault(member, []).append(one)
+
+
+def _network(key: str, peer: str) -> _Network:
+    return is_ipv4(key), network(key, peer)
