@@ -18,7 +18,7 @@ from ipmp.kernel.frames import ETH_P_ARP, ETH_P_IPV6, ICMPV6
 from ipmp.model import Family
 from ipmp.probing import Method, Path, Probe, Reply
 
-SO_TIMESTAMPNS = 35
+SO_TIMESTAMPNS, SO_BINDTOIFINDEX = 35, 62
 SOL_RAW, ICMP_FILTER = 255, 1
 ICMP6_FILTER = 1
 STAMP = struct.Struct("@qq")  # struct timespec
@@ -95,7 +95,8 @@ class FrameChannel(Channel):
         try:
             self.listen(())
             _prepare(self.socket)
-            self.socket.bind((path.member, ETH_P_ARP if ipv4 else ETH_P_IPV6))
+            device = socket.if_indextoname(path.ifindex)  # a member may have been renamed
+            self.socket.bind((device, ETH_P_ARP if ipv4 else ETH_P_IPV6))
         except OSError:
             self.socket.close()
             raise
@@ -143,7 +144,7 @@ def _open_icmp(path: Path) -> socket.socket:
     opened = socket.socket(socket.AF_INET, _RAW, socket.IPPROTO_ICMP)
     try:
         opened.setsockopt(SOL_RAW, ICMP_FILTER, IPV4_ALL_BUT_ECHO_REPLY)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, path.member.encode())
+        opened.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, path.ifindex)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
@@ -167,7 +168,7 @@ def _open_icmpv6(path: Path) -> socket.socket:
     only_echo_replies[word : word + 4] = struct.pack("=I", mask)
     try:
         opened.setsockopt(ICMPV6, ICMP6_FILTER, bytes(only_echo_replies))
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, path.member.encode())
+        opened.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, path.ifindex)
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1)
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)

@@ -55,18 +55,19 @@ class Sender:
     def __init__(self) -> None:
         self._sockets: dict[int, socket.socket] = {}
 
-    def send(self, ifindex: int, name: str, frame: bytes) -> None:
-        """Send one frame; raises OSError when the member cannot."""
+    def send(self, ifindex: int, frame: bytes) -> None:
+        """Send one frame; raises OSError when the interface cannot."""
         opened = self._sockets.get(ifindex)
         if opened is None:
+            device = socket.if_indextoname(ifindex)  # a member may have been renamed
             opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
             opened.setblocking(False)
-            opened.bind((name, 0))
+            opened.bind((device, 0))
             self._sockets[ifindex] = opened
         try:
             opened.send(frame)
         except OSError:
-            self.forget(ifindex)  # the device may have been replaced under its name
+            self.forget(ifindex)
             raise
 
     def forget(self, ifindex: int) -> None:

@@ -298,7 +298,7 @@ class LinuxKernel:
             frame = frames.gratuitous_arp(hwaddr, address)
         else:
             frame = frames.unsolicited_na(hwaddr, address, router=member in self._routers)
-        self._sender.send(link.ifindex, link.device, frame)
+        self._sender.send(link.ifindex, frame)
 
     def count_unicast(self, member: str, keys: Iterable[str]) -> QuietMonitor:
         """Start to count what still arrives on a member for these addresses."""

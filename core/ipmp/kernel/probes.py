@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import select
-import socket
 import time
 from collections.abc import Callable, Iterable
 
@@ -104,8 +103,6 @@ class ProbeSockets:
         self._epoll.close()
 
     def _open(self, key: Key, path: Path) -> None:
-        if socket.if_nametoindex(path.member) != path.ifindex:
-            raise OSError(errno.ENODEV, "the interface was replaced")
         kind: Callable[[Path], Channel] = EchoChannel if key[2] is Method.ICMP else FrameChannel
         channel = kind(path)
         if isinstance(channel, FrameChannel) and self._heard:
