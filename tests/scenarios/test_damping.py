@@ -20,25 +20,30 @@ UNTIL_IT_WOULD_MOVE = 1.0  # seconds, many times the up_delay above
 
 
 def test_09_flap_within_the_up_delay(lab: Lab, start_host: StartHost) -> None:
-    host = start_host(PLAIN)
+    host = start_host(PLAIN + 'probe = { method = "off" }\n')
     lost_before = host.status().interface("ni0").link_losses
     with lab.sniff("peer", "eth0") as port:
-        for _ in range(5):
-            lab.fault("cable-pull", "ni0")
-            link_is(host, "down")
-            lab.repair("ni0")
-            link_is(host, "up")
+        flap(lab, host)
         on(lab, "ni1", *BOTH)
         time.sleep(2.5)  # longer than the up_delay
         back = [f for f in port.frames() if f.announces and f.sender_mac == lab.mac("ni0")]
     on(lab, "ni1", *BOTH)
     assert back == [], "it was never announced from ni0"
-    status = host.status()
-    group, ni0 = status.group("ipmp0"), status.interface("ni0")
-    assert (sum(group.failovers.values()), sum(group.failbacks.values())) == (1, 0)
+    ni0 = host.status().interface("ni0")
+    assert moves(host) == (1, 0)
     assert ni0.reason == "its link came up more than twice in a minute; it waits until that ends"
     assert ni0.link_losses == lost_before + 5
     assert any("disabling repair until it stabilizes" in said for said in host.sentences())
+
+
+def test_09_a_probed_link_that_flaps_goes_home_once_when_its_probes_are_answered(
+    lab: Lab, start_host: StartHost
+) -> None:
+    host = start_host(PLAIN)
+    eventually(lambda: host.status().interface("ni0").probe == "ok")
+    flap(lab, host)
+    on(lab, "ni0", *BOTH, seconds=10)
+    eventually(lambda: moves(host) == (1, 1))
 
 
 def test_10_the_fifth_move_is_held_unless_it_is_needed(lab3: Lab, start_host3: StartHost) -> None:
@@ -77,6 +82,20 @@ def test_10_the_limit_holds_back_nothing_that_an_operator_asks_for(
         on(lab, "ni0", *BOTH)
     assert {a.moves for a in host.status().addresses} == {6}
     assert host.client.history(kind="refused") == []
+
+
+def moves(host: Host) -> tuple[int, int]:
+    """Failovers and failbacks so far."""
+    group = host.status().group("ipmp0")
+    return sum(group.failovers.values()), sum(group.failbacks.values())
+
+
+def flap(lab: Lab, host: Host) -> None:
+    for _ in range(5):
+        lab.fault("cable-pull", "ni0")
+        link_is(host, "down")
+        lab.repair("ni0")
+        link_is(host, "up")
 
 
 def link_is(host: Host, state: str) -> None:
