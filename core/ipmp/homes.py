@@ -35,6 +35,11 @@ class Homes(msgspec.Struct, frozen=True):
     addresses: dict[str, DataAddress] = {}
     routes: tuple[DataRoute, ...] = ()
 
+    @property
+    def size(self) -> int:
+        """How much there is to keep in place."""
+        return len(self.addresses) + len(self.routes)
+
 
 class Codec(msgspec.Struct, frozen=True):
     """How specs are made; handed in, so that this module needs no kernel."""

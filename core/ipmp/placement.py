@@ -119,7 +119,7 @@ def place_routes(
     peers = snapshot.peers()
     reach = {name: _reach(name, targets, peers, snapshot) for name in active}
     with_source = {address_of(key): target for key, target in targets.items()}
-    found = snapshot.routes_by_identity()
+    found = snapshot.routes_by_identity
     for route in routes:
         fit = [name for name in active if reach[name].carries(route)]
         where = found.get(route.identity, {})

@@ -7,6 +7,8 @@ another prefix length is another entry for the kernel, too (linux-peers 1.1).
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import msgspec
 
 #: IFA_PROTO and rtm_protocol of everything that we own; survives SIGKILL (linux-peers 1.9).
@@ -162,12 +164,17 @@ class DataRoute(msgspec.Struct, frozen=True, gc=False):
         return found.identity == self.identity
 
 
-class Snapshot(msgspec.Struct):
-    """One reading of the kernel, limited to the members of the groups."""
+class Snapshot(msgspec.Struct, dict=True):
+    """One reading of the kernel, limited to the members of the groups; not changed once made."""
 
     links: dict[str, Link]
     addresses: dict[str, dict[str, Address]]  # member -> key -> address, in the kernel's order
     routes: dict[str, list[Route]]  # member -> managed routes, see kernel.codec
+
+    @property
+    def size(self) -> int:
+        """How much there is to look at."""
+        return sum(map(len, (*self.addresses.values(), *self.routes.values())))
 
     def holders(self, key: str) -> list[str]:
         """Members that have the address `key` now."""
@@ -192,6 +199,7 @@ class Snapshot(msgspec.Struct):
         held = (address for found in self.addresses.values() for address in found.values())
         return {address.key: address.peer for address in held if address.peer}
 
+    @cached_property
     def routes_by_identity(self) -> dict[RouteIdentity, dict[str, Route]]:
         """Where each route is: member -> route, by identity."""
         found: dict[RouteIdentity, dict[str, Route]] = {}

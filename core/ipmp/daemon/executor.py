@@ -98,7 +98,8 @@ class Executor:
         done: Sequence[Step] = ()
         tests = self.config.probe.test_addresses
         batches = plan(work.placements, work.routes, work.snapshot, progress, tests)
-        batch = self._prepare(await aside(len(work.placements), next, batches, None))
+        size = len(work.placements) + len(work.routes)
+        batch = self._prepare(await aside(size, next, batches, None))
         while batch is not None:
             async with self._applying(batch.prepared) as failures:
                 await asyncio.sleep(0)

@@ -158,7 +158,7 @@ class Books:
     def rerouted(self, route: DataRoute, member: str, snapshot: Snapshot) -> Decision:
         """Note that a route now leaves through `member`."""
         name = str(route.route.key)
-        holders = [m for m, held in snapshot.routes.items() if any(route.matches(r) for r in held)]
+        holders = list(snapshot.routes_by_identity.get(route.identity, ()))
         before = self._routes.get(route.identity)
         self._routes[route.identity] = member
         if not holders or member in holders:

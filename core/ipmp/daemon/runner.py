@@ -119,7 +119,7 @@ class Runner:
     @property
     def is_whole(self) -> bool:
         """Whether everything is somewhere: else what is missing was not taken away on purpose."""
-        found = self.snapshot.routes_by_identity()
+        found = self.snapshot.routes_by_identity
         return all(map(self.snapshot.holders, self.homes.addresses)) and all(
             route.identity in found for route in self.homes.routes
         )
@@ -246,7 +246,7 @@ class Runner:
             self.snapshot = await self.context.kernel.snapshot(self.members.links)
         decisions += (*retired, *await self._learn())
         decisions += self._intruders(before)
-        size = len(self.homes.addresses)
+        size = self.homes.size
         placements, routes = await aside(size, self._place)
         decisions += self.limit.held_back(placements, self.context.monotonic())
         dead = self.members.dead
@@ -291,10 +291,10 @@ class Runner:
         self.announcer.check(self.snapshot.addresses)
         if first and self._clean:
             homes = forget_missing(homes, self.snapshot)
-        removed = {k for k in self._removed if not self._lost_with_link(k)}
+        removed = self._removed - self._lost_with_links() if self._removed else frozenset()
         self._removed.clear()
         homes, decisions = await aside(
-            sum(map(len, self.snapshot.addresses.values())),
+            self.snapshot.size,
             remember,
             homes,
             self.config,
@@ -312,11 +312,10 @@ class Runner:
             self.homes = homes
             self.context.homes_changed()
 
-    def _lost_with_link(self, key: RouteKey) -> bool:
-        """A route that vanished with its member was not removed on purpose."""
-        homes = {r.home for r in self.homes.routes if r.route.key == key}
-        links = self.members.links
-        return any(home not in links or not links[home].up for home in homes)
+    def _lost_with_links(self) -> set[RouteKey]:
+        """Routes that vanished with their members were not removed on purpose."""
+        up = {name for name, link in self.members.links.items() if link.up}
+        return {route.route.key for route in self.homes.routes if route.home not in up}
 
     def _place(self) -> tuple[list[Placement], list[RoutePlacement]]:
         addresses = sorted(self.homes.addresses.values(), key=lambda a: a.order)

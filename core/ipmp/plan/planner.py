@@ -93,7 +93,7 @@ def plan(
     present = snapshot.present()
     pending = [r for r in routes if r.target is not None]
     reach = {member: Reach(held if pending else ()) for member, held in present.items()}
-    found, labels = snapshot.routes_by_identity(), _Labels(snapshot)
+    found, labels = snapshot.routes_by_identity, _Labels(snapshot)
     onlink = OnLink(wanted, snapshot)
     doomed: dict[str, set[str]] = {}
     steps: Iterable[Step] = list(_test_addresses(tests or {}, snapshot, progress))
