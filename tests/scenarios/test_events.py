@@ -1,0 +1,89 @@
+"""The kernel's events are dropped, lost or late: what it says when asked counts."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from ipmp.lab import Lab
+from ipmp.lab.topology import HOST, ROUTER_IPV4
+from tests.scenarios.conftest import StartHost
+from tests.support.netlink import Taps, deafen, shrink_buffer
+from tests.support.views import BOTH, IPV4, IPV6, PLAIN, held, on, routes
+from tests.support.wait import eventually
+
+ROUTES = 10_000
+INTERVAL = 10.0  # seconds between full readings of the kernel
+TAP = """\
+[groups.ipmp0]
+interfaces = ["tap0", "ni1"]
+addresses = [{ address = "192.168.1.9/24", home = "tap0" }]
+probe = { method = "off" }
+"""
+
+
+@pytest.mark.slow
+def test_47_netlink_overrun(lab: Lab, start_host: StartHost) -> None:
+    host = start_host(PLAIN)
+    before = routes(lab)
+    assert shrink_buffer(lab, host.status().daemon.pid) == 1
+    many = [f"10.{n >> 8}.{n & 255}.0/24 via {ROUTER_IPV4}" for n in range(ROUTES)]
+    host.signal(signal.SIGSTOP)
+    lines = "".join(f"route add {route} dev ni0\n" for route in many)
+    lab.run(HOST, ("ip", "-batch", "-"), input=lines)
+    lab.run(HOST, ("ip", "addr", "del", f"{IPV6}/64", "dev", "ni0"))
+    host.signal(signal.SIGCONT)
+    eventually(lambda: host.status().daemon.netlink_overruns)
+    assert any("the kernel dropped netlink events" in said for said in host.sentences())
+    on(lab, "ni0", *BOTH)
+    whole = routes(lab)
+    assert len(whole) == len(before) + ROUTES
+    with lab.meter("peer", IPV4) as stream:
+        assert host.if_mpadm("-d", "ni0").returncode == 0
+        assert stream.result().lost == 0
+    moved = routes(lab)
+    assert len(moved) == len(whole)
+    assert [line for line in moved if "dev ni0" in line] == []
+    assert host.if_mpadm("-r", "ni0").returncode == 0
+    eventually(lambda: routes(lab) == whole)
+
+
+@pytest.mark.slow
+def test_48_missed_events_are_made_up_for_by_looking(lab: Lab, start_host: StartHost) -> None:
+    host = start_host(PLAIN)
+    assert deafen(lab, host.status().daemon.pid) == 5
+    lab.run(HOST, ("ip", "addr", "del", f"{IPV6}/64", "dev", "ni0"))
+    eventually(lambda: f"{IPV6}/64" in held(lab, "ni0"), INTERVAL + 2)
+    assert host.status().daemon.drift["address"] == 1
+    lab.fault("cable-pull", "ni0")
+    on(lab, "ni1", *BOTH)
+
+
+def test_48_a_late_event_is_not_waited_for(lab: Lab, start_host: StartHost) -> None:
+    """The loss on tap2 shows how late the kernel would have told that on tap0."""
+    with Taps(lab, "tap0", "tap1", "tap2") as taps:
+        host = start_host(TAP)
+        eventually(lambda: held(lab, "tap0") == ["192.168.1.9/24"])
+        eventually(lambda: host.status().interface("tap0").state == "ok")
+        with lab.popen(
+            HOST, ("ip", "-o", "monitor", "link", "address"), stdout=-1, text=True
+        ) as monitor:
+            lines = iter(monitor.stdout)
+            taps.carrier(tap1=False)
+            until(lines, "tap1", "NO-CARRIER")
+            taps.carrier(tap0=False, tap2=False)
+            seen = until(lines, "tap2", "NO-CARRIER")
+            monitor.kill()
+    assert [line for line in seen if "ni1" in line and "192.168.1.9/24" in line], seen
+
+
+def until(lines: Iterator[str], *words: str) -> list[str]:
+    """Read up to the line with these words; returns all that were read."""
+    seen = []
+    for line in lines:
+        seen.append(line)
+        if all(word in line for word in words):
+            return seen
+    raise AssertionError(f"the monitor ended without {words}: {seen}")
