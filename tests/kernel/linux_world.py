@@ -64,8 +64,12 @@ class LinuxWorld:
             self._wire.close()
 
     def add_address(self, key: str, member: str, **options: str | int) -> None:
-        nodad = ("nodad",) if ":" in key else ()
-        ip("addr", "add", key, *_words(options), "dev", member, *nodad)
+        if ":" not in key:
+            ip("addr", "add", key, *_words(options), "dev", member)
+            return
+        ip("addr", "add", key, *_words(options), "dev", member, "nodad")
+        local = ("-6", "route", "show", "table", "local", "dev", member, key.partition("/")[0])
+        eventually(lambda: ip(*local))  # only then the kernel tells of it
 
     def delete_address(self, key: str, member: str) -> None:
         ip("addr", "del", key, "dev", member)
