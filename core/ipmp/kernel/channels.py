@@ -9,6 +9,7 @@ even when the answer is read late.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from ipmp.kernel.frames import ETH_P_ARP, ETH_P_IPV6, ICMPV6
 from ipmp.model import Family
 from ipmp.probing import Method, Path, Probe, Reply
 
+HWADDR_BYTES = 6
 SO_TIMESTAMPNS, SO_BINDTOIFINDEX = 35, 62
 SOL_RAW, ICMP_FILTER = 255, 1
 ICMP6_FILTER = 1
@@ -93,6 +95,8 @@ class FrameChannel(Channel):
         ipv4 = path.family is Family.IPV4
         super().__init__(path, socket.socket(socket.AF_PACKET, _RAW, 0))
         try:
+            if len(self.hwaddr) != HWADDR_BYTES:
+                raise OSError(errno.EPROTONOSUPPORT, "it has no Ethernet address to ask from")
             self.listen(())
             _prepare(self.socket)
             device = socket.if_indextoname(path.ifindex)  # a member may have been renamed

@@ -32,10 +32,10 @@ class Adaptation:
 
     def lost(self, prober: Prober, target: str, now: float) -> Iterator[Decision]:
         """A probe was lost: give its target up if it does not answer while others do."""
-        window = prober.window
-        if prober.quiet(now) or len(prober.targets.active) < 2 or prober.losses >= LOSSES:
+        window, active = prober.window, prober.targets.active
+        if prober.quiet(now) or prober.losses >= LOSSES or target not in active:
             return
-        if window.losses(target) >= LOSSES and window.answered_by_other(target):
+        if len(active) > 1 and window.losses(target) >= LOSSES and window.answered_by_other(target):
             prober.targets.retire(target, State.DEAD, now)
             yield self._about_target(Reason.TARGET_DEAD, prober, target)
 
@@ -49,6 +49,8 @@ class Adaptation:
         target = answer.flight.target
         if not answer.timed or not prober.window.is_newest_answer(answer.flight):
             return
+        if target not in prober.targets.active:
+            return  # it was given up meanwhile
         round_trip = prober.round_trips.setdefault(target, RoundTrip())
         interval = self.detection.interval
         if not round_trip.take(answer.received - answer.flight.started, interval):

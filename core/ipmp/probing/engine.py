@@ -70,6 +70,7 @@ class Engine:
             prober = known.pop(path.key, None)
             if prober is not None and _same(prober.path, path):
                 self._probers[path.key] = prober
+                prober.forget()
                 if prober.path.link != path.link:
                     prober.follow(path, now, self._interval(path.member))
                 elif restart:
@@ -141,8 +142,8 @@ class Engine:
     def unsent(self, probe: Probe) -> None:
         """The kernel refused to send a probe (another error than a full queue): it is void."""
         prober = self._probers.get((probe.member, probe.family))
-        if prober is not None and probe.sequence:
-            prober.unsent(probe.sequence)
+        if prober is not None:
+            prober.unsent(probe)
             self._set_deadline()
 
     def _set_deadline(self) -> None:

@@ -72,7 +72,8 @@ class Prober:
         self._stations: dict[str, bytes] = {}
         self._whole_link_until: dict[str, float] = {}
         self._asks: dict[str, tuple[float, float]] = {}  # silent target -> (not before, pause)
-        self._discover_at, self._pause = 0.0, 0.0
+        self._pause, self._discover_at = 0.0, 0.0  # between questions to the whole link
+        self._found: tuple[str, ...] = ()  # by the last of them
 
     # Life ---------------------------------------------------------------------------------------
 
@@ -98,6 +99,17 @@ class Prober:
     def close(self) -> None:
         """The path is gone; what is outstanding will not be judged."""
         self.counters.void += self.window.clear()
+
+    def forget(self) -> None:
+        """Remember nothing of hosts that are no targets any more."""
+        for remembered in (
+            self.round_trips,
+            self._stations,
+            self._whole_link_until,
+            self._asks,
+        ):
+            for address in remembered.keys() - self.targets.known:
+                del remembered[address]
 
     def quiet(self, now: float) -> bool:
         """Losses do not count yet: the member is new and nobody has answered."""
@@ -184,7 +196,10 @@ class Prober:
         return self.path.method
 
     def _discover(self, now: float, interval: float) -> Iterator[Probe]:
-        """Ask who is there, less and less often while nobody answers (ipmp-semantics Q10)."""
+        """Ask who is there, less and less often while nothing comes of it (ipmp-semantics Q10)."""
+        if self._found != self.targets.active:
+            self._found = self.targets.active
+            self._pause, self._discover_at = 0.0, now
         if now < self._discover_at:
             return
         self._pause = min(max(2 * self._pause, interval), DISCOVER_MOST)
@@ -217,10 +232,10 @@ class Prober:
         self._aim()
         return lost
 
-    def unsent(self, sequence: int) -> None:
+    def unsent(self, probe: Probe) -> None:
         """The kernel refused to send a probe."""
-        flight = self.window.find(sequence)
-        if flight is not None and flight.fate is Fate.OUTSTANDING:
+        flight = self.window.find(probe.sequence)
+        if flight in self.window.outstanding and flight.target == probe.target:
             self.window.settle(flight, Fate.VOID)
             self.counters.void += 1
             self._aim()
@@ -251,8 +266,8 @@ class Prober:
             return flight
         # A wall clock that was set between the kernel's stamp and now must not make times absurd.
         received = reply.received if flight.started <= reply.received <= now else now
-        timed = reply.method is Method.ICMP or not self.window.ambiguous(flight.target)
-        self.counters.late += flight.fate is Fate.LOST
+        timed = reply.method is Method.ICMP or self._is_certain(flight)
+        self.counters.late += flight.fate is not Fate.OUTSTANDING
         self.counters.acked += 1
         self.counters.rtt_sum += received - flight.started
         self.window.settle(flight, Fate.ACKED)
@@ -261,11 +276,23 @@ class Prober:
         self.targets.answered(flight.target, now)
         if reply.hwaddr:
             self._stations[flight.target] = reply.hwaddr
-        self._pause = 0.0
         self.first_loss = None
         self._recount()
         self._aim()
         return Answer(flight, received, timed)
+
+    def _is_certain(self, flight: Flight) -> bool:
+        """Whether nothing but this probe can have been answered; nothing in ARP tells (Karn).
+
+        The older ones that may have been are void: else a loss could be counted for an answer.
+        """
+        earlier = self.window.losses(flight.target)
+        for other in self.window.awaiting(flight.target):
+            if other is not flight:
+                self.window.settle(other, Fate.VOID)
+                self.counters.void += 1
+                earlier += 1
+        return earlier == 0
 
     def is_discovery(self, reply: Reply) -> bool:
         """Whether somebody answered a question to the whole link."""
@@ -281,8 +308,10 @@ class Prober:
             return Rejection.LINK
         if reply.method is Method.ARP:
             known = reply.sender in self.targets.active
-            flight = self.window.awaiting(reply.sender)
-            return flight or (Rejection.DUPLICATE if known else Rejection.SENDER)
+            awaiting = self.window.awaiting(reply.sender)
+            if awaiting:
+                return awaiting[0]
+            return Rejection.DUPLICATE if known else Rejection.SENDER
         if reply.ident != self._ident or reply.nonce != self._nonce:
             return Rejection.IDENT
         flight = self.window.find(reply.sequence)

@@ -18,6 +18,7 @@ until it is heard: at the end of its check it announces itself.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from enum import Enum
 
 import msgspec
@@ -67,6 +68,11 @@ class Targets:
     def hosts(self) -> bool:
         """They are whoever is there, neither configured nor routers: more may be looked for."""
         return self.mode in HOSTS
+
+    @property
+    def known(self) -> Set[str]:
+        """All of them, also those that are not asked now."""
+        return self._targets.keys()
 
     def offer(
         self, candidates: Candidates, now: float, *, multicast: bool, group_failed: bool

@@ -76,21 +76,16 @@ class Window:
         back = (newest - sequence) % SEQUENCES
         return self._flights[-1 - back] if back < len(self._flights) else None
 
-    def awaiting(self, target: str) -> Flight | None:
-        """The probe that an answer without sequence number is for, if any.
+    def awaiting(self, target: str) -> list[Flight]:
+        """The probes that an answer without sequence number may be for, the newest first.
 
-        The oldest outstanding one, as answers keep their order, else the last one if it was lost.
+        Those that are outstanding, else the last one if it was lost.
         """
-        for flight in self.outstanding:
-            if flight.target == target:
-                return flight
+        waiting = [f for f in reversed(self.outstanding) if f.target == target]
+        if waiting:
+            return waiting
         last = next((f for f in self._back(target) if f.fate is not Fate.VOID), None)
-        return last if last is not None and last.fate is Fate.LOST else None
-
-    def ambiguous(self, target: str) -> bool:
-        """Whether an answer without sequence number may be to more than one probe (Karn's rule)."""
-        waiting = sum(flight.target == target for flight in self.outstanding)
-        return waiting != 1 or self.losses(target) > 0
+        return [last] if last is not None and last.fate is Fate.LOST else []
 
     def answered_by_other(self, target: str) -> bool:
         """Whether another target than this one has answered."""
@@ -111,10 +106,10 @@ class Window:
         return lost
 
     def successes(self, target: str | None = None) -> int:
-        """How many were answered in a row, up to now."""
+        """How many were answered in a row, up to now, none between them outstanding."""
         answered = 0
         for flight in self._back(target):
-            if flight.fate is Fate.LOST:
+            if flight.fate is Fate.LOST or (answered and flight.fate is Fate.OUTSTANDING):
                 break
             answered += flight.fate is Fate.ACKED
         return answered
