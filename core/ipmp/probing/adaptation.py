@@ -35,8 +35,8 @@ class Adaptation:
         window, active = prober.window, prober.targets.active
         if prober.quiet(now) or prober.losses >= LOSSES or target not in active:
             return
-        if len(active) > 1 and window.losses(target) >= LOSSES and window.answered_by_other(target):
-            prober.targets.retire(target, State.DEAD, now)
+        dead = window.losses(target) >= LOSSES and window.answered_by_other(target)
+        if dead and len(active) > 1 and prober.targets.retire(target, State.DEAD, now):
             yield self._about_target(Reason.TARGET_DEAD, prober, target)
 
     def learn(
@@ -57,8 +57,8 @@ class Adaptation:
             return
         if round_trip.conservative > interval:
             if self._is_exception(prober, target):
-                prober.targets.retire(target, State.SLOW, now)
-                yield self._about_target(Reason.TARGET_SLOW, prober, target)
+                if prober.targets.retire(target, State.SLOW, now):
+                    yield self._about_target(Reason.TARGET_SLOW, prober, target)
             else:
                 self.detection.raise_for(round_trip.conservative, now)
                 yield self._about_time(Reason.SLOW_TARGETS, prober)

@@ -178,6 +178,8 @@ class Engine:
         answer = prober.accept(reply, now)
         if not isinstance(answer, Answer):
             return False
+        for sibling in self._members[reply.member]:
+            sibling.end_quiet(now)
         state = self._verdicts[reply.member].state
         if not self.group_failed and state is not ProbeState.FAILED:
             self._learn(prober, answer, now, turn)

@@ -68,7 +68,7 @@ class Prober:
         self._nonce = random.getrandbits(64).to_bytes(8, "big")
         self._sequence = 0
         self._next = 0  # position of the next target
-        self._quiet_until: float | None = None
+        self._quiet_until = math.inf  # until `start`
         self._stations: dict[str, bytes] = {}
         self._whole_link_until: dict[str, float] = {}
         self._asks: dict[str, tuple[float, float]] = {}  # silent target -> (not before, pause)
@@ -79,8 +79,7 @@ class Prober:
 
     def start(self, now: float, interval: float) -> None:
         """Begin to probe, or begin anew with another interval; not while the link is down."""
-        if self._quiet_until is None:
-            self._quiet_until = now + QUIET
+        self._quiet_until = min(self._quiet_until, now + QUIET)
         if self.path.link:
             self._schedule.start(now, interval)
         self._aim()
@@ -113,7 +112,11 @@ class Prober:
 
     def quiet(self, now: float) -> bool:
         """Losses do not count yet: the member is new and nobody has answered."""
-        return self._quiet_until is not None and now < self._quiet_until
+        return now < self._quiet_until
+
+    def end_quiet(self, now: float) -> None:
+        """The member was answered, in whichever family: its port forwards."""
+        self._quiet_until = min(self._quiet_until, now)
 
     @property
     def capable(self) -> bool:
@@ -271,7 +274,6 @@ class Prober:
         self.counters.acked += 1
         self.counters.rtt_sum += received - flight.started
         self.window.settle(flight, Fate.ACKED)
-        self._quiet_until = now
         self.last_success = max(received, self.last_success or 0.0)
         self.targets.answered(flight.target, now)
         if reply.hwaddr:

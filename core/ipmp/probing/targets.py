@@ -52,6 +52,7 @@ class Target(msgspec.Struct, gc=False):
     proven: bool = False  # it has answered a member of this group
     unanswered: int = 0  # probes of all members, in a row
     heard: float = 0.0  # when it last answered anybody, or was heard
+    told: State | None = None  # why it was retired last, unless it has recovered from that
 
 
 class Targets:
@@ -113,6 +114,7 @@ class Targets:
         target = self._targets.get(address)
         if target is not None:
             target.proven = True
+            target.told = None if target.told is State.DEAD else target.told
             target.unanswered = 0
             target.heard = now
 
@@ -148,13 +150,14 @@ class Targets:
         patience = max(2 * detection_time, SILENCE)
         return target.unanswered >= LOSSES and now - target.heard > patience
 
-    def retire(self, address: str, state: State, now: float) -> None:
-        """Ask a target no more for a while; the next one takes its place."""
-        target = self._targets.get(address)
-        if target is not None:
-            target.state = state
-            target.since = now
-            self._fill(now)
+    def retire(self, address: str, state: State, now: float) -> bool:
+        """Ask a target no more for a while; the next one takes its place. Whether that is news."""
+        target = self._targets[address]
+        news = target.told is not state
+        target.state = target.told = state
+        target.since = now
+        self._fill(now)
+        return news
 
     def climb(self, now: float) -> None:
         """Let those that have waited long enough come one state nearer to being asked."""

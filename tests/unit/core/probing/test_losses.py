@@ -196,6 +196,18 @@ def test_the_first_answer_ends_the_quiet_period() -> None:
     assert link.verdict("ni0") is FAILED
 
 
+def test_the_first_answer_ends_it_in_both_families() -> None:
+    """The quiet period is for the switch port, which serves both."""
+    paths = (*PATHS, path("ni0", Family.IPV6), path("ni1", Family.IPV6))
+    link = Link(setup(*paths, time=1.0, targets=[ROUTER, ROUTER6]), ROUTER, ROUTER6)
+    link.drop = lambda probe: probe.member == "ni0" and probe.family is Family.IPV6
+    link.run(3)
+    assert link.verdict("ni0") is OK
+    link.cut = {"ni0"}
+    link.run(1)
+    assert link.verdict("ni0") is FAILED
+
+
 def test_a_target_that_never_answered_anybody_is_no_evidence() -> None:
     link = Link(setup(*PATHS, time=1.0, targets=[ROUTER]))
     link.run(QUIET + 60)

@@ -123,6 +123,19 @@ def test_a_target_that_alone_does_not_answer_five_times_is_dead_and_nothing_fail
     assert sorted(row.targets) == sorted((MANY[0], *MANY[2:6])), "an unused one took its place"
 
 
+def test_that_a_target_is_dead_is_told_once_until_it_has_answered_again() -> None:
+    link = Link(setup(*PATHS, time=1.0, routers=MANY[:2]), *MANY[:2])
+    link.run(5)
+    link.hosts[MANY[0]].up = False
+    link.run(600)
+    assert len(link.decisions) == 1
+    link.hosts[MANY[0]].up = True
+    link.run(200)
+    link.hosts[MANY[0]].up = False
+    link.run(200)
+    assert len(link.decisions) == 2
+
+
 def test_a_dead_one_climbs_back_a_minute_a_step() -> None:
     targets = offered(routers=MANY[:3])
     targets.retire(MANY[0], State.DEAD, 100.0)
