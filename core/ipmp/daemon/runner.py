@@ -289,7 +289,7 @@ class Runner:
         homes, first = self.homes, self._first
         self._first = False
         self.announcer.check(self.snapshot.addresses)
-        if first and self._clean:
+        if first and self._clean and not self.members.differ():
             homes = forget_missing(homes, self.snapshot)
         removed = self._removed - self._lost_with_links() if self._removed else frozenset()
         self._removed.clear()
