@@ -65,24 +65,21 @@ def remember(
     return Homes(addresses, routes), tuple(decisions)
 
 
-def forget_missing(homes: Homes, snapshot: Snapshot) -> Homes:
-    """After a clean stop: what was adopted and is nowhere now was taken away on purpose.
+def forget_missing(homes: Homes, config: GroupConfig, snapshot: Snapshot) -> Homes:
+    """After a clean stop: what was found and is nowhere now was taken away on purpose.
 
-    Only while every member that is a home exists, otherwise it may have gone with its member.
+    Only while every member exists and is up, otherwise it may have gone with the one that had it.
     """
+    links = snapshot.links
+    if not all(member in links and links[member].up for member in config.members):
+        return homes
     addresses = {
         key: address
         for key, address in homes.addresses.items()
-        if not address.adopted or address.home not in snapshot.links or snapshot.holders(key)
+        if not address.adopted or snapshot.holders(key)
     }
-    routes = tuple(
-        route
-        for route in homes.routes
-        if route.home not in snapshot.links
-        or not snapshot.links[route.home].up
-        or any(route.matches(r) for held in snapshot.routes.values() for r in held)
-    )
-    return Homes(addresses, routes)
+    found = snapshot.routes_by_identity()
+    return Homes(addresses, tuple(r for r in homes.routes if r.identity in found))
 
 
 def without(homes: Homes, gone: Iterable[DataAddress], members: Collection[str]) -> Homes:

@@ -118,10 +118,15 @@ class Runner:
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything is somewhere: else what is missing was not taken away on purpose."""
-        found = self.snapshot.routes_by_identity
-        return all(map(self.snapshot.holders, self.homes.addresses)) and all(
-            route.identity in found for route in self.homes.routes
+        """Whether everything is somewhere and the link knows it.
+
+        Else what is missing was not taken away on purpose, or has still to be announced.
+        """
+        found, places = self.snapshot.routes_by_identity, self.books.places
+        return (
+            all(map(self.snapshot.holders, self.homes.addresses))
+            and all(route.identity in found for route in self.homes.routes)
+            and all((key, place.member) in self.announcer for key, place in places.items())
         )
 
     async def looked(self) -> None:
@@ -290,7 +295,7 @@ class Runner:
         self._first = False
         self.announcer.check(self.snapshot.addresses)
         if first and self._clean and not self.members.differ():
-            homes = forget_missing(homes, self.snapshot)
+            homes = forget_missing(homes, self.config, self.snapshot)
         removed = self._removed - self._lost_with_links() if self._removed else frozenset()
         self._removed.clear()
         homes, decisions = await aside(
