@@ -72,7 +72,7 @@ def _judge(state: ProbeState, probers: Sequence[Prober]) -> ProbeState:
         return UNKNOWN
     judged = [p for p in probers if p.capable]
     if state is FAILED:
-        return OK if any(_recovered(p) for p in probers) else FAILED
+        return OK if any(_recovered(p) for p in judged) else FAILED
     if not judged:
         return UNKNOWN
     if all(p.losses >= LOSSES for p in judged):
