@@ -113,6 +113,10 @@ class Announcer:
         if schedule is not None and schedule.member == member:
             del self._schedules[key]
 
+    def forget(self, key: str) -> None:
+        """The address is not one of ours any more."""
+        self._schedules.pop(key, None)
+
     def silence(self, member: str) -> None:
         """The member is not what it was: whatever it has must be announced anew."""
         self._queues.pop(member, None)

@@ -313,9 +313,13 @@ class Runner:
         return (*decisions, *copies.stay(self.config, self.snapshot, self._warned))
 
     def _remember(self, homes: Homes) -> None:
-        if homes is not self.homes:
-            self.homes = homes
-            self.context.homes_changed()
+        if homes is self.homes:
+            return
+        for key in self.homes.addresses.keys() - homes.addresses.keys():
+            self.books.forget(key)
+            self.announcer.forget(key)
+        self.homes = homes
+        self.context.homes_changed()
 
     def _lost_with_links(self) -> set[RouteKey]:
         """Routes that vanished with their members were not removed on purpose."""
