@@ -78,7 +78,7 @@ def forget_missing(homes: Homes, config: GroupConfig, snapshot: Snapshot) -> Hom
         for key, address in homes.addresses.items()
         if not address.adopted or snapshot.holders(key)
     }
-    found = snapshot.routes_by_identity()
+    found = snapshot.routes_by_identity
     return Homes(addresses, tuple(r for r in homes.routes if r.identity in found))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from random import Random
 
-from ipmp.world import IFA_F_NODAD, IFA_F_PERMANENT, OWNER, SCOPE_LINK
+from ipmp.world import IFA_F_NODAD, IFA_F_PERMANENT, OWNER
 from tests.simulation import routes
 from tests.simulation.connection import draw_faults
 from tests.simulation.kernel import PROTO_KERNEL, Device
@@ -23,6 +23,7 @@ from tests.simulation.scenario import (
     add_route,
     draw_declared,
     furnish_member,
+    hosts,
     put,
 )
 from tests.simulation.world import World
@@ -97,6 +98,43 @@ def plug_device(world: World, random: Random) -> None:
         world.kernel.set_up(device, True)
 
 
+def change_mac(world: World, random: Random) -> None:
+    """`ip link set address`: the link must learn it, and two members must not have the same."""
+    if (device := _device(world, random)) is not None:
+        others = [d.hwaddr for d in world.kernel.devices.values() if d.segment == device.segment]
+        fresh = f"02:00:00:01:00:{random.randrange(256):02x}"
+        world.kernel.set_hwaddr(device, random.choice(others) if random.random() < 0.1 else fresh)
+        for held in device.held:
+            if not world.is_known(held.key):  # so whoever has changed it tells the link
+                world.network.forget(held.text)
+
+
+# The network ----------------------------------------------------------------------------------
+
+
+def break_path(world: World, random: Random) -> None:
+    """A switch port stops forwarding; the carrier stays up."""
+    world.network.paths[random.choice(_group(world, random).members)].loss = 1.0
+
+
+def mend_path(world: World, random: Random) -> None:
+    world.network.paths[random.choice(_group(world, random).members)].loss = 0.0
+
+
+def silence_hosts(world: World, random: Random) -> None:
+    """Routers and hosts die: sometimes one, sometimes all of a link."""
+    group = _group(world, random)
+    alive = world.network.alive.get(group.name, [])
+    if alive:
+        dead = alive if random.random() < 0.3 else [random.choice(alive)]
+        world.network.alive[group.name] = [host for host in alive if host not in dead]
+
+
+def revive_hosts(world: World, random: Random) -> None:
+    group = _group(world, random)
+    world.network.alive[group.name] = hosts(group)
+
+
 # Operators and the remediator ---------------------------------------------------------------------
 
 
@@ -123,7 +161,7 @@ def add_address(world: World, random: Random) -> None:
     if device is None or device.segment != group.name:
         return
     static = [h for n in group.members for h in _held(world, n) if h.flags & IFA_F_PERMANENT]
-    data = [h.key for h in static if h.scope == 0]
+    data = [h.key for h in static if h.scope == 0 and not h.key.endswith("/32")]
     kind = random.random()
     flags = IFA_F_PERMANENT | (IFA_F_NODAD if random.random() < 0.7 else 0)
     if kind < 0.3 and data:
@@ -261,6 +299,11 @@ WEIGHTS: dict[Act, int] = {
     set_up: 6,
     unplug_device: 2,
     plug_device: 6,
+    change_mac: 1,
+    break_path: 1,
+    mend_path: 3,
+    silence_hosts: 1,
+    revive_hosts: 3,
     offline: 6,
     online: 7,
     hold: 1,

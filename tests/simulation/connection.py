@@ -20,7 +20,8 @@ import msgspec
 from ipmp.kernel import codec
 from ipmp.kernel.linux import ALREADY_SO, anchor
 from ipmp.kernel.protocol import Changes, Failure, Prepared
-from ipmp.plan import (
+from ipmp.probing import Inquiry, Nearby
+from ipmp.steps import (
     AddAddress,
     AddAnchor,
     AddTestAddress,
@@ -29,7 +30,6 @@ from ipmp.plan import (
     ReplaceRoute,
     Step,
 )
-from ipmp.probing import Inquiry, Nearby
 from ipmp.world import (
     AF_INET,
     AF_INET6,
@@ -39,7 +39,6 @@ from ipmp.world import (
     Link,
     Snapshot,
     address_of,
-    is_ipv4,
 )
 from tests.simulation import routes
 from tests.simulation.kernel import Device, Notice, SimulatedKernel
@@ -265,8 +264,8 @@ class Connection:
                 return codec.add_address(spec, link.ifindex, "", OWNER)
             case DeleteAddress():
                 return link.ifindex.to_bytes(4, "little")
-            case ReplaceRoute(route=route, protocol=protocol):
-                return codec.replace_route(route.route, link.ifindex, protocol)
+            case ReplaceRoute(route=route, protocol=protocol, anew=anew):
+                return codec.replace_route(route.route, link.ifindex, protocol, anew=anew)
             case DeleteRoute(route=route):
                 return codec.delete_route(route, link.ifindex)
         raise TypeError(f"not a kernel step: {step}")
@@ -282,6 +281,8 @@ class Connection:
                     self._kernel.add(message, self)
                 case DeleteAddress(key=key):
                     self._kernel.delete(int.from_bytes(message, "little"), key, self)
+                case ReplaceRoute(anew=True):
+                    routes.append(self._kernel, message, self)
                 case ReplaceRoute():
                     routes.replace(self._kernel, message, self)
                 case DeleteRoute():

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from ipmp.config import GroupConfig
 from ipmp.daemon.operations import AUTOMATION
+from ipmp.group import Event
 from ipmp.intent import Intent
-from ipmp.model import InterfaceState
+from ipmp.model import GroupState, InterfaceState
 from ipmp.world import (
     AF_INET6,
     IFA_F_NODAD,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 ALWAYS_REDUNDANT = 1
+OK, UNKNOWN = InterfaceState.OK, InterfaceState.UNKNOWN
 
 
 class Invariants:
@@ -40,6 +42,7 @@ class Invariants:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._restless: set[str] = set()
         self._spoke: dict[str, int] = {}  # address -> device (ifindex) that announced it last
         self._verbs: dict[str, Callable[[Life, Effects], None]] = {
             "add": self._added,
@@ -58,7 +61,7 @@ class Invariants:
 
     def _added(self, life: Life, effects: Effects) -> None:
         device, held = self._world.kernel.names[effects.device], effects.added[0][1]
-        if _is_anchor(held):
+        if _is_anchor(held) or self._is_test(device, held):
             return
         group = self._managing(held.key, device, held)
         if group is None:
@@ -76,9 +79,7 @@ class Invariants:
                 self._broken(3, f"{held.key} is not the same on {device.name}: {was}, now {now}")
             at_home = device.name == known.home and known.marks is not None
             if at_home and known.marks != (held.proto, held.label):
-                self._broken(
-                    3, f"{held.key} comes home to {device.name} with another mark or label"
-                )
+                self._broken(3, f"{held.key} comes home to {device.name} with another mark or label")
 
     def _deleted(self, life: Life, effects: Effects) -> None:
         world = self._world
@@ -89,6 +90,8 @@ class Invariants:
             self._broken(1, f"{lost} vanished from {device.name} together with {held.key}")
         if _is_anchor(held) or world.stale(life, held.key, device.name):
             return
+        if self._is_test(device, held):
+            return
         group = self._managing(held.key, device, held)
         if group is None:
             self._broken(8, f"{held.key} on {device.name} is not ours and is deleted")
@@ -97,6 +100,15 @@ class Invariants:
             self._broken(3, f"{device.name} has lost its last IPv4 address: its routes are flushed")
         if world.is_kept(held):
             self._is_elsewhere(life, group, device, held)
+
+    def _is_test(self, device: Device, held: Held) -> bool:
+        """A test address that the daemon has put there itself."""
+        tests = [
+            group.probe.test_addresses.get(device.name)
+            for config in self._world.in_force
+            for group in config.groups.values()
+        ]
+        return held.key in tests and held.proto == OWNER
 
     def _is_elsewhere(self, life: Life, group: GroupConfig, device: Device, held: Held) -> None:
         """Make before break: another member has it, and has told the link."""
@@ -107,7 +119,7 @@ class Invariants:
             return
         if not any(h.usable for d in holders for h in (d.find(held.key),) if h):
             self._broken(1, f"{held.key} is deleted from {device.name} and is nowhere else")
-        elif device.works and self._spoke.get(held.key) not in {d.ifindex for d in holders}:
+        elif device.works and held.usable and self._spoke.get(held.key) not in {d.ifindex for d in holders}:
             self._broken(4, f"{held.key} is deleted from {device.name} before it is announced")
         if not self._any_works(life, device.name):
             self._broken(7, f"the group has failed, and {held.key} is moved off {device.name}")
@@ -125,12 +137,7 @@ class Invariants:
                 self._broken(8, f"{old.key} belongs to somebody else (protocol {old.protocol})")
             same = self._same_routes(old)
             known = world.ledger.routes.get((old.key, old.gateway))
-            if (
-                not same
-                and not world.stale(life, str(old.key), effects.device)
-                and known
-                and known.certain
-            ):
+            if not same and not world.stale(life, str(old.key), effects.device) and known and known.certain:
                 self._broken(3, f"{old.key} via {old.gateway} is gone from every member")
         if new is not None and not world.stale(life, str(new.key), *group.members):
             self._works(life, group, effects.device, f"{new.key} leaves through it")
@@ -140,9 +147,7 @@ class Invariants:
                 self._broken(3, f"{new.key} is not the same any more: {was}, now {now}")
 
     def _same_routes(self, entry: Entry) -> list[Entry]:
-        return [
-            e for e in self._world.kernel.tables.get(entry.key, ()) if e.gateway == entry.gateway
-        ]
+        return [e for e in self._world.kernel.tables.get(entry.key, ()) if e.gateway == entry.gateway]
 
     def _routes_survive(self, life: Life, effects: Effects) -> None:
         """No route is lost as a consequence of moving an address, whoever owns it."""
@@ -150,7 +155,9 @@ class Invariants:
             return
         promotes = self._world.kernel.names[effects.device].sysctls.get("ipv4.promote_secondaries")
         for entry in effects.routes_removed:
-            foreign = self._world.stale(life, str(entry.key), effects.device, str(effects.what))
+            group = self._world.group_in_force(effects.device)
+            members = group.members if group is not None else ()
+            foreign = self._world.stale(life, str(entry.key), str(effects.what), *members)
             if len(effects.removed) > 1 and not promotes:
                 continue
             if entry.protocol != PROTO_KERNEL and not foreign:
@@ -206,9 +213,16 @@ class Invariants:
             self._broken(5, f"{name} goes offline, and too few stay usable")
 
     def _stays_usable(self, group: GroupConfig, name: str, after: Intent) -> bool:
+        world, life = self._world, self._world.life
         others = [m for m in group.members if m != name and m not in after.offline]
-        usable = [m for m in others if self._world.works(m)]
-        failed = not usable and not self._world.works(name)
+        assert life is not None
+        assert life.daemon is not None
+        runner = life.daemon.runners.get(group.name)
+        if runner is None:
+            return False
+        twins = {m.name for m in runner.members.group.members if m.event is Event.DUPLICATE}
+        usable = [m for m in others if world.works(m) and m not in twins]
+        failed = runner.members.group.state is GroupState.FAILED
         return len(usable) >= max(ALWAYS_REDUNDANT, group.min_usable) or (failed and bool(others))
 
     # At rest --------------------------------------------------------------------------------------
@@ -225,20 +239,19 @@ class Invariants:
         self._world.ledger.forget_doubtful(present, routed)
 
     def _states_are_true(self, life: Life) -> None:
-        """STATE of every member is what a look at the link and the intent says."""
+        """STATE of every member is what a look at the link, the path and the intent says."""
         assert life.daemon is not None
-        intent = self._world.disk.intent
+        intent, world = self._world.disk.intent, self._world
         for status in life.daemon.status().interfaces:
-            device = self._world.kernel.names.get(status.name)
-            if status.name in intent.offline:
-                states = {InterfaceState.OFFLINE}
-            elif device is None or not self._world.works(status.name):
-                states = {InterfaceState.FAILED}
+            state = status.state
+            if status.name in intent.offline or world.twin(status.name, intent):
+                right = state is InterfaceState.OFFLINE or status.name not in intent.offline
+            elif not world.works(status.name):
+                right = state is InterfaceState.FAILED
             else:
-                works = InterfaceState.OK if device.reports_carrier else InterfaceState.UNKNOWN
-                states = {works}
-            if status.state not in states:
-                self._broken(2, f"{status.name} is {status.state} and should be {states}")
+                right = state in (OK, UNKNOWN) or not world.is_answered(status.name)
+            if not right:
+                self._broken(2, f"{status.name} is {state}, and that is not true: {status.reason}")
             if (status.offline is None) is (status.name in intent.offline):
                 self._broken(6, f"{status.name}: the status does not show who took it offline")
             if status.hold != intent.holds.get(status.name):
@@ -247,6 +260,9 @@ class Invariants:
     def _addresses_are_placed(self, life: Life, group: GroupConfig, present: set[str]) -> None:
         world, ledger = self._world, self._world.ledger
         usable = world.usable(group)
+        status = life.daemon.status()  # type: ignore[union-attr]
+        states = {i.name: i.state for i in status.interfaces}
+        usable = [m for m in usable if self._should_work(m, states[m])]
         copies: dict[str, list[tuple[Device, Held]]] = {}
         for device, held in data_addresses(world, group):
             copies.setdefault(held.key, []).append((device, held))
@@ -254,15 +270,12 @@ class Invariants:
         if not usable:
             return
         wanted = {a.address for a in group.addresses}
-        wanted |= {
-            k
-            for k, known in ledger.addresses.items()
-            if known.group == group.name and known.certain
-        }
+        wanted |= {k for k, known in ledger.addresses.items() if known.group == group.name and known.certain}
         for key in wanted - copies.keys():
             self._broken(1, f"{key} of {group.name} is on no member, although {usable} work")
         active = self._active(life, group)
-        homes = {a.address: a.home for a in life.daemon.status().addresses}  # type: ignore[union-attr]
+        self._restless = self._held_back(life, group)
+        homes = {a.address: a.home for a in status.addresses}
         for key, found in copies.items():
             device, held = found[0]
             if len(found) > 1:
@@ -278,13 +291,27 @@ class Invariants:
             self._spoke[key] = device.ifindex
             ledger.enter_address(held, group.name, device.name, homes.get(key))
 
+    def _should_work(self, name: str, state: InterfaceState) -> bool:
+        """Not if it rightly failed for its probes, or gives way to a twin."""
+        world = self._world
+        if world.twin(name, world.disk.intent) and state is InterfaceState.OFFLINE:
+            return False
+        return world.is_answered(name) or state is not InterfaceState.FAILED
+
+    def _held_back(self, life: Life, group: GroupConfig) -> set[str]:
+        """Addresses that have moved too often lately (linux-peers 2.3)."""
+        assert life.daemon is not None
+        books, now = life.daemon.runners[group.name].books, self._world.clock.now
+        return {key for key in books.places if books.calm_at(key) > now}
+
     def _is_home(
         self, group: GroupConfig, device: Device, held: Held, home: str | None, active: list[str]
     ) -> None:
         known = self._world.ledger.addresses.get(held.key)
         if known is not None and known.certain and known.home != home:
             self._broken(2, f"the home of {held.key} was {known.home} and is now {home}")
-        if group.failback and home in active and device.name != home:
+        restless = held.key in self._restless
+        if group.failback and home in active and device.name != home and not restless:
             self._broken(2, f"{held.key} is on {device.name}, although its home {home} works")
 
     def _peer_knows(self, device: Device, held: Held) -> None:
@@ -295,15 +322,11 @@ class Invariants:
         if held.text in network.lost or elsewhere:
             return  # elsewhere: on an interface that has left the group
         if believed != device.hwaddr:
-            self._broken(
-                4, f"{held.key} is on {device.name} ({device.hwaddr}), the peer sends to {believed}"
-            )
+            self._broken(4, f"{held.key} is on {device.name} ({device.hwaddr}), the peer sends to {believed}")
         elif not network.reaches(held.text):
             self._broken(1, f"{held.key} on {device.name} cannot be reached")
 
-    def _routes_are_placed(
-        self, life: Life, group: GroupConfig, routed: set[RouteIdentity]
-    ) -> None:
+    def _routes_are_placed(self, life: Life, group: GroupConfig, routed: set[RouteIdentity]) -> None:
         world, ledger = self._world, self._world.ledger
         active = self._active(life, group)
         found: dict[RouteIdentity, list[Entry]] = {}
@@ -330,9 +353,7 @@ class Invariants:
                 continue  # nobody can set it anew (linux-peers 1.5)
             fit = [m for m in active if _fits(world.kernel.names[m], identity)]
             if fit and (len(names) > 1 or names[0] not in fit):
-                self._broken(
-                    3, f"{identity[0]} via {identity[1]} leaves through {names}, not {fit}"
-                )
+                self._broken(3, f"{identity[0]} via {identity[1]} leaves through {names}, not {fit}")
             if fit:
                 ledger.enter_route(entries[0], group.name, names[0])
 
@@ -357,7 +378,9 @@ class Invariants:
         members = {m for group in self._world.groups_in_force(name) for m in group.members}
         return any(_seems_up(life.seen.get(m)) and m not in offline for m in members)
 
-    def _failback_is_on(self, life: Life, group: GroupConfig, device: Device, held: Held) -> None:
+    def _failback_is_on(
+        self, life: Life, group: GroupConfig, device: Device, held: Held
+    ) -> None:
         """FAILBACK=no: an address never leaves an active member for another one."""
         groups = self._world.groups_in_force(device.name)
         if life.daemon is None or any(g.failback for g in groups):
@@ -371,9 +394,7 @@ class Invariants:
                 continue
             copy = other.find(held.key)
             if copy is not None and copy.usable:
-                self._broken(
-                    6, f"failback is off, and {held.key} leaves {other.name} for {device.name}"
-                )
+                self._broken(6, f"failback is off, and {held.key} leaves {other.name} for {device.name}")
 
     def _managing(self, key: str, device: Device, held: Held) -> GroupConfig | None:
         """The group, before or after a reload, to which the address belongs on this device."""

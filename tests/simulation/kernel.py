@@ -178,6 +178,12 @@ class SimulatedKernel:
             self._link_local(device, effects)
         self.done(effects)
 
+    def set_hwaddr(self, device: Device, hwaddr: str) -> None:
+        """`ip link set address`."""
+        effects = self._link_effects(device, "address")
+        device.hwaddr = hwaddr
+        self.done(effects)
+
     def _link_effects(self, device: Device, verb: str) -> Effects:
         effects = Effects(None, verb, device.name)
         effects.notices.append(Notice("link", device.ifindex, name=device.name))
@@ -221,6 +227,7 @@ class SimulatedKernel:
     def add_held(self, device: Device, held: Held, by: object | None = None) -> Held:
         """Configure an address; raises OSError as the kernel refuses it."""
         effects = Effects(by, "add", device.name, held.key)
+        held.outside = by is None
         if held.family == AF_INET:
             self._insert_ipv4(device, held)
             self.local.add((held.text, device.ifindex))
@@ -282,7 +289,9 @@ class SimulatedKernel:
         """Its secondaries go with it, unless the first of them is promoted."""
         network = interface(held.key)[1:]
         siblings = [
-            h for h in device.ipv4 if h.flags & IFA_F_SECONDARY and interface(h.key)[1:] == network
+            h
+            for h in device.ipv4
+            if h.flags & IFA_F_SECONDARY and interface(h.key)[1:] == network
         ]
         if not device.sysctls.get("ipv4.promote_secondaries"):
             for sibling in siblings:

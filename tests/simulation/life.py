@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from ipmp.daemon.daemon import Daemon
 from ipmp.history import History
 from ipmp.intent import IntentStore
 from ipmp.kernel.protocol import Changes
-from ipmp.plan import Step
+from ipmp.steps import Step
 from ipmp.world import Link
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.connection import Connection
@@ -53,7 +53,9 @@ class Life:
         self.loop = VirtualLoop(world.clock, world.chance)
         self.loop.set_exception_handler(self._unhandled)
         self.loop.set_task_factory(self._task)
-        self.connection = Connection(world.kernel, world.network, self, world.faults, world.chance)
+        self.connection = Connection(
+            world.kernel, world.network, self, world.faults, world.chance
+        )
         self.daemon: Daemon | None = None
         self.ready = False
         self.ended = False

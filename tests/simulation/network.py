@@ -57,6 +57,10 @@ class Network:
             self._turned[text] = (before, self.clock.now)
             self.neighbours[text] = hwaddr
 
+    def forget(self, text: str) -> None:
+        """The peer's entry has expired."""
+        self.neighbours.pop(text, None)
+
     def resolve(self, text: str) -> str | None:
         """The peer sends to an address: whom does it take for the owner? None: nobody answers."""
         if text not in self.neighbours:
@@ -92,7 +96,9 @@ class Network:
     def hosts(self, segment: str, family: Family) -> tuple[str, ...]:
         """The routers and hosts of a link that are alive and answer probes."""
         return tuple(
-            host for host in self.alive.get(segment, ()) if (":" in host) is (family is Family.IPV6)
+            host
+            for host in self.alive.get(segment, ())
+            if (":" in host) is (family is Family.IPV6)
         )
 
     def neighbours_of(self, devices: list[Device], family: Family) -> tuple[str, ...]:

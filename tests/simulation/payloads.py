@@ -43,6 +43,7 @@ class Held:
         "ifindex",
         "key",
         "label",
+        "outside",
         "proto",
         "scope",
         "text",
@@ -64,6 +65,7 @@ class Held:
         self.family = AF_INET6 if ":" in key else AF_INET
         self.ifindex = ifindex
         self.scope, self.proto, self.label, self.extra = scope, proto, label, extra
+        self.outside = False  # somebody else than the daemon has put it there
         self._flags = flags & ~IPV6_ONLY if self.family == AF_INET else flags
         self._address: Address | None = None
 
@@ -108,9 +110,7 @@ class Held:
         if self.proto:
             body += attribute(codec.IFA_PROTO, bytes((self.proto,)))
         lifetime = FOREVER if self._flags & IFA_F_PERMANENT else 3600
-        return (
-            head + body + attribute(codec.IFA_CACHEINFO, codec.U32.pack(lifetime) * 2 + b"\0" * 8)
-        )
+        return head + body + attribute(codec.IFA_CACHEINFO, codec.U32.pack(lifetime) * 2 + b"\0" * 8)
 
 
 def requested_address(message: bytes, name: str) -> Held:

@@ -95,8 +95,8 @@ def draw_groups(random: Random) -> list[GroupPlan]:
             adopt=random.random() < 0.8,
             failback=random.random() < 0.7,
             rate=random.choice((1, 10, 10, 1000)),
-            method=random.choice(("off", "off", "auto", "arp")),
-            detection=random.choice(("1s", "10s")),
+            method=random.choice(("off", "off", "off", "off", "auto", "arp")),
+            detection=random.choice(("1s", "3s", "10s")),
             up_delay=random.choice(("0s", "0s", "2s")),
         )
         group.min_usable = 2 if len(group.members) > 2 and random.random() < 0.2 else 1
@@ -125,8 +125,7 @@ def toml(groups: list[GroupPlan]) -> str:
     lines = []
     for group in groups:
         declared = ", ".join(
-            f"{{ address = {json.dumps(key)}"
-            + (f", home = {json.dumps(home)} }}" if home else " }")
+            f"{{ address = {json.dumps(key)}" + (f", home = {json.dumps(home)} }}" if home else " }")
             for key, home in group.addresses.items()
         )
         lines += [
@@ -144,9 +143,7 @@ def toml(groups: list[GroupPlan]) -> str:
             f"method = {json.dumps(group.method)}",
         ]
         tests = ", ".join(
-            f"{name} = {json.dumps(key)}"
-            for name, key in group.tests.items()
-            if name in group.members
+            f"{name} = {json.dumps(key)}" for name, key in group.tests.items() if name in group.members
         )
         if tests:
             lines.append(f"test_addresses = {{ {tests} }}")

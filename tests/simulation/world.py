@@ -17,9 +17,11 @@ from random import Random
 from typing import Any
 
 from ipmp.config import Config, ConfigError, GroupConfig, load
+from ipmp.daemon.runner import Runner
 from ipmp.decision import Refusal
+from ipmp.group.table import FAILED
 from ipmp.intent import Intent
-from ipmp.model import Event, OperationRequest
+from ipmp.model import Event, GroupState, OperationRequest
 from tests.simulation.clock import Clock
 from tests.simulation.connection import Connection, Faults
 from tests.simulation.disk import Disk
@@ -31,6 +33,7 @@ from tests.simulation.network import Network
 from tests.simulation.payloads import Held
 from tests.simulation.scenario import GroupPlan, draw_groups, furnish, hosts, toml
 
+LINK_VERBS = ("up", "down", "remove", "create", "carrier", "no-carrier", "address", "dad")
 TRACE = 200  # last events kept for a report
 SHARED_MEMORY = Path("/dev/shm")
 REST_SECONDS = 11.0  # longer than the time between two full readings
@@ -150,10 +153,19 @@ class World:
             and life.daemon is not None
             and not self._orders
             and all(
-                (runner.is_settled or not self.usable(runner.config)) and runner.members.due is None
+                (runner.is_settled or self._has_failed(runner)) and not self._waits(runner)
                 for runner in life.daemon.runners.values()
             )
         )
+
+    def _has_failed(self, runner: Runner) -> bool:
+        """Nobody can announce what is under way."""
+        return runner.members.group.state is GroupState.FAILED
+
+    def _waits(self, runner: Runner) -> bool:
+        """A member that works is taken to have failed: it still has to prove itself."""
+        failed = [m.name for m in runner.members.group.members if m.state is FAILED]
+        return any(self.works(name) and self.is_answered(name) for name in failed)
 
     def _unrest(self) -> str:
         """Why the daemon does not come to rest."""
@@ -163,7 +175,8 @@ class World:
             return f"a runner has died: {self.life.daemon.failed.exception()!r}"
         runners = self.life.daemon.runners.values()
         busy = [r.config.name for r in runners if not r.is_settled]
-        return f"it never comes to rest; busy are {busy}, waiting {self._orders}"
+        failed = [r.config.name for r in runners if self._waits(r)]
+        return f"it never comes to rest: busy {busy}, failed {failed}, ordered {self._orders}"
 
     def _at_once(self, judge: Callable[[], None]) -> None:
         try:
@@ -203,6 +216,10 @@ class World:
         self.stopped_cleanly = self.disk.intent.clean
         if self.stopped_cleanly:
             self.ledger.doubt_unread(self.config, partial(self.stale, life))
+        for device in self.kernel.devices.values():
+            if self.stale(life, device.name):  # perhaps it has another MAC
+                for held in device.held:
+                    self.network.forget(held.text)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -266,10 +283,42 @@ class World:
         device = self.kernel.names.get(name)
         return device is not None and device.link().up and device.link().carrier is not False
 
+    def is_known(self, key: str) -> bool:
+        """Whether the daemon runs and has seen the address."""
+        daemon = self.life.daemon if self.life is not None else None
+        return daemon is not None and any(key in r.books.places for r in daemon.runners.values())
+
+    def is_answered(self, name: str) -> bool:
+        """Whether a member, if it is probed at all, gets answers from some target.
+
+        Where there is nobody to probe, it depends on what was before.
+        """
+        group, device = self.group_in_force(name), self.kernel.names.get(name)
+        life = self.life
+        if group is None or device is None or life is None or life.daemon is None:
+            return True
+        runner = life.daemon.runners.get(group.name)
+        rows = runner.prober.engine.target_rows if runner is not None else ()
+        targets = {target for row in rows if row.member == name for target in row.targets}
+        path, alive = self.network.paths[name], self.network.alive.get(device.segment, [])
+        answering = targets.intersection(alive) - path.silent if path.loss < 1.0 else set()
+        return not rows or bool(answering)
+
     def usable(self, group: GroupConfig) -> list[str]:
         """Members that work and that nobody has taken offline."""
         offline = self.disk.intent.offline
         return [name for name in group.members if name not in offline and self.works(name)]
+
+    def twin(self, name: str, intent: Intent) -> str | None:
+        """Another member that is not offline and has the same hardware address."""
+        device, group = self.kernel.names.get(name), self.group_in_force(name)
+        for other in group.members if group is not None else ():
+            found = self.kernel.names.get(other)
+            if other == name or found is None or device is None or other in intent.offline:
+                continue
+            if found.hwaddr == device.hwaddr:
+                return other
+        return None
 
     def stale(self, life: Life, *objects: str) -> bool:
         """Whether something else has touched one of these since the daemon has last read them."""
@@ -317,31 +366,36 @@ class World:
     def _witness(self, effects: Effects) -> None:
         """The kernel has carried out a message."""
         ours = isinstance(effects.by, Connection)
-        self.note(
-            "%s: %s %s on %s",
-            "mpathd" if ours else "outside",
-            effects.verb,
-            effects.what,
-            effects.device,
-        )
+        who = "mpathd" if ours else "outside"
+        self.note("%s: %s %s on %s", who, effects.verb, effects.what, effects.device)
         if ours:
             assert self.life is not None
             self.invariants.acted(self.life, effects)
-            return
-        self.count()
-        self.touch(effects.device, *(h.key for _, h in (*effects.removed, *effects.added)))
-        self.touch(*(str(e.key) for e in (*effects.routes_removed, *effects.routes_added)))
-        self._peers_notice(effects)
-        on_purpose = effects.verb not in ("up", "down", "remove", "create", "carrier", "no-carrier")
-        self.ledger.doubt(effects, on_purpose=on_purpose or self.stopped_cleanly)
+        else:
+            self.count()
+            self.touch(effects.device, *(h.key for _, h in (*effects.removed, *effects.added)))
+            self.touch(*(str(e.key) for e in (*effects.routes_removed, *effects.routes_added)))
+            on_purpose = effects.verb not in LINK_VERBS
+            self.ledger.doubt(effects, on_purpose=on_purpose or self.stopped_cleanly)
+        self._peers_notice(effects, ours=ours)
 
-    def _peers_notice(self, effects: Effects) -> None:
-        """Who adds an address makes sure of it; a second copy that goes again leaves no trace."""
-        gone = effects.removed if effects.verb == "delete" else []
-        for _, held in (*effects.added, *gone):
-            twice = any(d.find(held.key) not in (None, held) for d in self.kernel.devices.values())
-            if twice is (held not in (h for _, h in effects.added)):
-                self.network.neighbours.pop(held.text, None)
+    def _peers_notice(self, effects: Effects, *, ours: bool) -> None:
+        """What others do is known on the link: that is not for the daemon to tell.
+
+        Who adds an address makes sure that it is free, and a second copy that goes again, or one
+        that the daemon retires, leaves no trace.
+        """
+        for _, held in effects.added if not ours else ():
+            if not self._is_elsewhere(held):
+                self.network.forget(held.text)
+        for _, held in effects.removed:
+            retired = ours and not self.is_kept(held)
+            if retired or (held.outside and not ours and self._is_elsewhere(held)):
+                self.network.forget(held.text)
+
+    def _is_elsewhere(self, held: Held) -> bool:
+        """Whether another device has the address, too."""
+        return any(d.find(held.key) not in (None, held) for d in self.kernel.devices.values())
 
     def intended(self, before: Intent, after: Intent) -> None:
         """The daemon has stored its intent."""

@@ -234,18 +234,18 @@ def test_a_route_that_is_back_when_we_look_was_not_removed() -> None:
 def test_after_a_clean_stop_what_is_nowhere_was_taken_away_on_purpose() -> None:
     default = route("default", "a", GATEWAY)
     homes, _ = learn(snapshot({"a": [ONE, TWO]}, [default]))
-    assert forget_missing(homes, snapshot({"b": [ONE]})) == Homes({ONE: homes.addresses[ONE]}, ())
+    assert forget_missing(homes, config(), snapshot({"b": [ONE]})) == Homes({ONE: homes.addresses[ONE]}, ())
 
 
 def test_after_a_clean_stop_what_is_declared_is_kept() -> None:
     homes, _ = learn(snapshot({"a": [ONE]}), config(DeclaredAddress(ONE)))
-    assert forget_missing(homes, snapshot({})) == homes
+    assert forget_missing(homes, config(), snapshot({})) == homes
 
 
 def test_after_a_clean_stop_what_may_have_gone_with_its_member_is_kept() -> None:
     homes, _ = learn(snapshot({"a": [ONE]}, [route("default", "a", GATEWAY)]))
-    assert forget_missing(homes, snapshot({}, links=["b", "c"])) == homes
-    down = forget_missing(homes, snapshot({}, links=[link("a", up=False), "b", "c"]))
+    assert forget_missing(homes, config(), snapshot({}, links=["b", "c"])) == homes
+    down = forget_missing(homes, config(), snapshot({}, links=[link("a", up=False), "b", "c"]))
     assert down.routes == homes.routes
 
 
