@@ -16,11 +16,6 @@ from random import Random
 from typing import Protocol
 
 import msgspec
-
-from ipmp.kernel import codec
-from ipmp.kernel.linux import ALREADY_SO, anchor
-from ipmp.kernel.protocol import Changes, Failure, Prepared
-from ipmp.probing import Inquiry, Nearby
 from ipmp.steps import (
     AddAddress,
     AddAnchor,
@@ -30,6 +25,11 @@ from ipmp.steps import (
     ReplaceRoute,
     Step,
 )
+
+from ipmp.kernel import codec
+from ipmp.kernel.linux import ALREADY_SO, anchor
+from ipmp.kernel.protocol import Changes, Failure, Prepared
+from ipmp.probing import Inquiry, Nearby
 from ipmp.world import (
     AF_INET,
     AF_INET6,

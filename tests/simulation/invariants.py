@@ -79,7 +79,9 @@ class Invariants:
                 self._broken(3, f"{held.key} is not the same on {device.name}: {was}, now {now}")
             at_home = device.name == known.home and known.marks is not None
             if at_home and known.marks != (held.proto, held.label):
-                self._broken(3, f"{held.key} comes home to {device.name} with another mark or label")
+                self._broken(
+                    3, f"{held.key} comes home to {device.name} with another mark or label"
+                )
 
     def _deleted(self, life: Life, effects: Effects) -> None:
         world = self._world
@@ -119,7 +121,11 @@ class Invariants:
             return
         if not any(h.usable for d in holders for h in (d.find(held.key),) if h):
             self._broken(1, f"{held.key} is deleted from {device.name} and is nowhere else")
-        elif device.works and held.usable and self._spoke.get(held.key) not in {d.ifindex for d in holders}:
+        elif (
+            device.works
+            and held.usable
+            and self._spoke.get(held.key) not in {d.ifindex for d in holders}
+        ):
             self._broken(4, f"{held.key} is deleted from {device.name} before it is announced")
         if not self._any_works(life, device.name):
             self._broken(7, f"the group has failed, and {held.key} is moved off {device.name}")
@@ -137,7 +143,12 @@ class Invariants:
                 self._broken(8, f"{old.key} belongs to somebody else (protocol {old.protocol})")
             same = self._same_routes(old)
             known = world.ledger.routes.get((old.key, old.gateway))
-            if not same and not world.stale(life, str(old.key), effects.device) and known and known.certain:
+            if (
+                not same
+                and not world.stale(life, str(old.key), effects.device)
+                and known
+                and known.certain
+            ):
                 self._broken(3, f"{old.key} via {old.gateway} is gone from every member")
         if new is not None and not world.stale(life, str(new.key), *group.members):
             self._works(life, group, effects.device, f"{new.key} leaves through it")
@@ -147,7 +158,9 @@ class Invariants:
                 self._broken(3, f"{new.key} is not the same any more: {was}, now {now}")
 
     def _same_routes(self, entry: Entry) -> list[Entry]:
-        return [e for e in self._world.kernel.tables.get(entry.key, ()) if e.gateway == entry.gateway]
+        return [
+            e for e in self._world.kernel.tables.get(entry.key, ()) if e.gateway == entry.gateway
+        ]
 
     def _routes_survive(self, life: Life, effects: Effects) -> None:
         """No route is lost as a consequence of moving an address, whoever owns it."""
@@ -270,7 +283,11 @@ class Invariants:
         if not usable:
             return
         wanted = {a.address for a in group.addresses}
-        wanted |= {k for k, known in ledger.addresses.items() if known.group == group.name and known.certain}
+        wanted |= {
+            k
+            for k, known in ledger.addresses.items()
+            if known.group == group.name and known.certain
+        }
         for key in wanted - copies.keys():
             self._broken(1, f"{key} of {group.name} is on no member, although {usable} work")
         active = self._active(life, group)
@@ -322,11 +339,15 @@ class Invariants:
         if held.text in network.lost or elsewhere:
             return  # elsewhere: on an interface that has left the group
         if believed != device.hwaddr:
-            self._broken(4, f"{held.key} is on {device.name} ({device.hwaddr}), the peer sends to {believed}")
+            self._broken(
+                4, f"{held.key} is on {device.name} ({device.hwaddr}), the peer sends to {believed}"
+            )
         elif not network.reaches(held.text):
             self._broken(1, f"{held.key} on {device.name} cannot be reached")
 
-    def _routes_are_placed(self, life: Life, group: GroupConfig, routed: set[RouteIdentity]) -> None:
+    def _routes_are_placed(
+        self, life: Life, group: GroupConfig, routed: set[RouteIdentity]
+    ) -> None:
         world, ledger = self._world, self._world.ledger
         active = self._active(life, group)
         found: dict[RouteIdentity, list[Entry]] = {}
@@ -353,7 +374,9 @@ class Invariants:
                 continue  # nobody can set it anew (linux-peers 1.5)
             fit = [m for m in active if _fits(world.kernel.names[m], identity)]
             if fit and (len(names) > 1 or names[0] not in fit):
-                self._broken(3, f"{identity[0]} via {identity[1]} leaves through {names}, not {fit}")
+                self._broken(
+                    3, f"{identity[0]} via {identity[1]} leaves through {names}, not {fit}"
+                )
             if fit:
                 ledger.enter_route(entries[0], group.name, names[0])
 
@@ -378,9 +401,7 @@ class Invariants:
         members = {m for group in self._world.groups_in_force(name) for m in group.members}
         return any(_seems_up(life.seen.get(m)) and m not in offline for m in members)
 
-    def _failback_is_on(
-        self, life: Life, group: GroupConfig, device: Device, held: Held
-    ) -> None:
+    def _failback_is_on(self, life: Life, group: GroupConfig, device: Device, held: Held) -> None:
         """FAILBACK=no: an address never leaves an active member for another one."""
         groups = self._world.groups_in_force(device.name)
         if life.daemon is None or any(g.failback for g in groups):
@@ -394,7 +415,9 @@ class Invariants:
                 continue
             copy = other.find(held.key)
             if copy is not None and copy.usable:
-                self._broken(6, f"failback is off, and {held.key} leaves {other.name} for {device.name}")
+                self._broken(
+                    6, f"failback is off, and {held.key} leaves {other.name} for {device.name}"
+                )
 
     def _managing(self, key: str, device: Device, held: Held) -> GroupConfig | None:
         """The group, before or after a reload, to which the address belongs on this device."""

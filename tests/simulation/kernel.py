@@ -289,9 +289,7 @@ class SimulatedKernel:
         """Its secondaries go with it, unless the first of them is promoted."""
         network = interface(held.key)[1:]
         siblings = [
-            h
-            for h in device.ipv4
-            if h.flags & IFA_F_SECONDARY and interface(h.key)[1:] == network
+            h for h in device.ipv4 if h.flags & IFA_F_SECONDARY and interface(h.key)[1:] == network
         ]
         if not device.sysctls.get("ipv4.promote_secondaries"):
             for sibling in siblings:

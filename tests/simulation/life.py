@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 import structlog
+from ipmp.steps import Step
 
 from ipmp.config import load
 from ipmp.daemon.clock import Clock
@@ -26,7 +27,6 @@ from ipmp.daemon.daemon import Daemon
 from ipmp.history import History
 from ipmp.intent import IntentStore
 from ipmp.kernel.protocol import Changes
-from ipmp.steps import Step
 from ipmp.world import Link
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.connection import Connection
@@ -53,9 +53,7 @@ class Life:
         self.loop = VirtualLoop(world.clock, world.chance)
         self.loop.set_exception_handler(self._unhandled)
         self.loop.set_task_factory(self._task)
-        self.connection = Connection(
-            world.kernel, world.network, self, world.faults, world.chance
-        )
+        self.connection = Connection(world.kernel, world.network, self, world.faults, world.chance)
         self.daemon: Daemon | None = None
         self.ready = False
         self.ended = False

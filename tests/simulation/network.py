@@ -96,9 +96,7 @@ class Network:
     def hosts(self, segment: str, family: Family) -> tuple[str, ...]:
         """The routers and hosts of a link that are alive and answer probes."""
         return tuple(
-            host
-            for host in self.alive.get(segment, ())
-            if (":" in host) is (family is Family.IPV6)
+            host for host in self.alive.get(segment, ()) if (":" in host) is (family is Family.IPV6)
         )
 
     def neighbours_of(self, devices: list[Device], family: Family) -> tuple[str, ...]:

@@ -110,7 +110,9 @@ class Held:
         if self.proto:
             body += attribute(codec.IFA_PROTO, bytes((self.proto,)))
         lifetime = FOREVER if self._flags & IFA_F_PERMANENT else 3600
-        return head + body + attribute(codec.IFA_CACHEINFO, codec.U32.pack(lifetime) * 2 + b"\0" * 8)
+        return (
+            head + body + attribute(codec.IFA_CACHEINFO, codec.U32.pack(lifetime) * 2 + b"\0" * 8)
+        )
 
 
 def requested_address(message: bytes, name: str) -> Held:

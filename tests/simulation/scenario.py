@@ -125,7 +125,8 @@ def toml(groups: list[GroupPlan]) -> str:
     lines = []
     for group in groups:
         declared = ", ".join(
-            f"{{ address = {json.dumps(key)}" + (f", home = {json.dumps(home)} }}" if home else " }")
+            f"{{ address = {json.dumps(key)}"
+            + (f", home = {json.dumps(home)} }}" if home else " }")
             for key, home in group.addresses.items()
         )
         lines += [
@@ -143,7 +144,9 @@ def toml(groups: list[GroupPlan]) -> str:
             f"method = {json.dumps(group.method)}",
         ]
         tests = ", ".join(
-            f"{name} = {json.dumps(key)}" for name, key in group.tests.items() if name in group.members
+            f"{name} = {json.dumps(key)}"
+            for name, key in group.tests.items()
+            if name in group.members
         )
         if tests:
             lines.append(f"test_addresses = {{ {tests} }}")

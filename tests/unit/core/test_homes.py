@@ -234,7 +234,9 @@ def test_a_route_that_is_back_when_we_look_was_not_removed() -> None:
 def test_after_a_clean_stop_what_is_nowhere_was_taken_away_on_purpose() -> None:
     default = route("default", "a", GATEWAY)
     homes, _ = learn(snapshot({"a": [ONE, TWO]}, [default]))
-    assert forget_missing(homes, config(), snapshot({"b": [ONE]})) == Homes({ONE: homes.addresses[ONE]}, ())
+    assert forget_missing(homes, config(), snapshot({"b": [ONE]})) == Homes(
+        {ONE: homes.addresses[ONE]}, ()
+    )
 
 
 def test_after_a_clean_stop_what_is_declared_is_kept() -> None:
