@@ -35,7 +35,7 @@ class Program:
     ) -> None:
         self.config = config
         self.kernel = LinuxKernel()
-        self.sockets = ProbeSockets()
+        self.sockets = ProbeSockets(self.probe)
         self.engine = Engine(config.name, Random(seed))
         self._out = out
         self._look = look
@@ -44,8 +44,6 @@ class Program:
         self._said: dict[str, Any] = {}
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self.sockets.fileno(), self.probe)
         while True:
             await self.look()
             self.report()

@@ -74,7 +74,7 @@ class Engine:
                 if prober.path.link != path.link:
                     prober.follow(path, now, self._interval(path.member))
                 elif restart:
-                    prober.start(now, self._detection.interval)
+                    prober.start(now, self._interval(path.member))
                 continue
             if prober is not None:
                 prober.close()
@@ -202,7 +202,7 @@ class Engine:
         turn.decisions += self._adaptation.learn(prober, answer, healthy, now)
         if self._detection.interval != interval:
             for other in self._probers.values():
-                other.start(now, self._detection.interval)
+                other.start(now, self._interval(other.path.member))
 
     def _interval(self, member: str) -> float:
         """Seconds between two probes; a link that returned proves itself in two seconds or less.

@@ -6,7 +6,7 @@ import pytest
 
 from ipmp.model import Family, ProbeState
 from ipmp.probing import Method, Outcome
-from ipmp.probing.detection import LOSSES, SUCCESSES
+from ipmp.probing.detection import LOSSES, PROVING, SUCCESSES
 from ipmp.probing.prober import QUIET
 from tests.support.simulated_link import PEER, ROUTER, ROUTER6, START, Host, Link, path, setup
 
@@ -261,6 +261,30 @@ def test_a_link_that_went_down_needs_ten_answers_too() -> None:
     link.run(2)
     repaired = link.when("ni0", OK, since=came_up)
     assert len([o for o in link.acked("ni0")[before:] if o.started < repaired]) == SUCCESSES
+
+
+@pytest.mark.parametrize("time", [0.7, 10.0])
+def test_a_link_that_returned_proves_itself_in_two_seconds_or_less(time: float) -> None:
+    link = healthy(time)
+    link.configure(setup(path("ni0", link=False), path("ni1"), time=time, targets=[ROUTER]))
+    link.run(1)
+    link.configure(setup(*PATHS, time=time, targets=[ROUTER]))
+    came_up, sent = link.now, len(link.sent)
+    link.run(60)
+    proven = link.when("ni0", OK, since=came_up)
+    assert proven - came_up <= SUCCESSES * min(time / 7, PROVING) * 1.25
+    later = [t for t, p in link.sent[sent:] if p.member == "ni0" and t > proven]
+    assert len(later) <= (link.now - proven) / (time / 7) + 2, "then at the normal pace"
+
+
+def test_one_that_lost_its_probes_does_so_at_the_normal_pace() -> None:
+    link = healthy(10.0)
+    link.cut = {"ni0"}
+    link.run(20)
+    link.cut = set()
+    mended = link.now
+    link.run(20)
+    assert link.when("ni0", OK, since=mended) - mended > 8 * 10 / 7
 
 
 def test_what_is_outstanding_when_the_link_goes_down_counts_neither_way() -> None:

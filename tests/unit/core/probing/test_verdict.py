@@ -93,7 +93,7 @@ def test_all_targets_dead_is_the_failure_of_the_group(targets: list[str]) -> Non
 
 
 def test_a_restarting_router_is_not_a_failure_when_another_target_answers() -> None:
-    for seed in range(30):
+    for seed in range(6):
         paths = (path("ni0"), path("ni1"))
         link = Link(setup(*paths, time=1.0, targets=[ROUTER, PEER]), ROUTER, PEER, seed=seed)
         link.run(2 + link.random.random())
@@ -107,7 +107,7 @@ def test_a_restarting_router_is_not_a_failure_when_another_target_answers() -> N
 
 def test_slow_targets_that_all_die_are_the_failure_of_the_group() -> None:
     """With round-trip times of half an interval answers are still on the way when others fail."""
-    for seed in range(100):
+    for seed in range(30):
         paths = (path("ni0"), path("ni1"))
         link = Link(setup(*paths, time=1.0, targets=[ROUTER]), ROUTER, seed=seed)
         link.hosts[ROUTER].rtt = 0.02
