@@ -40,14 +40,25 @@ for sock in copies():
 print(changed)
 """
 
-#: Holds tap devices and sets their carriers as told: lines like "tap0 0".
+#: Holds tap devices of 1 Gb/s and sets their carriers as told: lines like "tap0 0".
 _TAPS = """\
-import fcntl, os, struct, sys
+import ctypes, fcntl, os, socket, struct, sys
 TUNSETIFF, TUNSETCARRIER, TAP_WITHOUT_HEADER = 0x400454CA, 0x400454E2, 0x1002
+SIOCETHTOOL, GET_SETTINGS, SET_SETTINGS = 0x8946, 0x4C, 0x4D
+
+def ask(name, command, speed, words):
+    settings = struct.pack("=II7xb32x", command, speed, words) + bytes(12 * abs(words))
+    buffer = ctypes.create_string_buffer(settings, len(settings))
+    request = struct.pack("16sP16x", name.encode(), ctypes.addressof(buffer))
+    with socket.socket() as sock:
+        fcntl.ioctl(sock, SIOCETHTOOL, request)
+    return struct.unpack_from("b", buffer, 15)[0]
+
 taps = {}
 for name in sys.argv[1:]:
     taps[name] = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(taps[name], TUNSETIFF, struct.pack("16sH22x", name.encode(), TAP_WITHOUT_HEADER))
+    ask(name, SET_SETTINGS, 1000, -ask(name, GET_SETTINGS, 0, 0))
 print("ready", flush=True)
 for line in sys.stdin:
     name, carrier = line.split()
@@ -70,7 +81,7 @@ def _tamper(lab: Lab, pid: int, size: int) -> int:
 
 
 class Taps:
-    """Plain NICs of the host, set up, whose carrier can be set.
+    """Plain NICs of the host, of 1 Gb/s and set up, whose carrier can be set.
 
     The kernel tells the loss of a plain NIC's carrier at most once a second; that of a veth, at
     once (linux-peers 3.2).
