@@ -90,6 +90,8 @@ class Reason(StrEnum):
     RENAMED = "renamed"
     MTU = "mtu"
     LINK_TYPE = "link-type"
+    SPEED = "speed"
+    IPV6_DISABLED = "ipv6-disabled"
     HELD = "held"
     BUSY = "busy"
     INVALID = "invalid"
@@ -336,6 +338,14 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.MISMATCH, Reason.LINK_TYPE): (
         "the link type of {interface} (ARPHRD) is {value}: members of group {group} must be on one "
         "IP link"
+    ),
+    (Kind.MISMATCH, Reason.SPEED): (
+        "the speed of {interface} is {value}: how fast group {group} is depends on where its "
+        "addresses are"
+    ),
+    (Kind.MISMATCH, Reason.IPV6_DISABLED): (
+        "IPv6 is disabled on {interface}: no IPv6 address of group {group} can move there; allow "
+        "it with `sysctl -w net.ipv6.conf.{value}.disable_ipv6=0`"
     ),
     (Kind.MISMATCH, None): "{interface}: {reason} {value}",
     (Kind.DAEMON, Reason.NETLINK_OVERRUN): (

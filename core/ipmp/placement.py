@@ -10,6 +10,8 @@ Rules for an address, first match wins (ipmp-semantics 1.3, 5.1):
                                        than the emptiest one
   4. otherwise                      -> the active member with the fewest addresses, first in order
 
+An IPv6 address goes only where IPv6 is not disabled.
+
 What rules 2 and 3 decide is counted before anything is levelled or placed by rule 4, so that one
 pass comes to rest: placing again what has been placed changes nothing.
 
@@ -64,8 +66,10 @@ def place_addresses(
         yield from (Placement(address, None, Reason.NO_USABLE_MEMBER) for address in addresses)
         return
     holders = (_holder(a.key, held, seats.get(a.key)) for a in addresses)
+    ipv6 = [name for name in held if name in snapshot.links and snapshot.links[name].ipv6]
+    fit: dict[bool, Sequence[str]] = {True: list(held), False: ipv6}  # by is_ipv4
     settled = [
-        _settle(group, address, holder, held, restless)
+        _settle(group, address, holder, fit[is_ipv4(address.key)], restless)
         for address, holder in zip(addresses, holders, strict=True)
     ]
     load = dict.fromkeys(held, 0)
@@ -73,8 +77,11 @@ def place_addresses(
         if where is not None:
             load[where] += 1
     for address, (where, reason) in zip(addresses, settled, strict=True):
-        if where is None or (address.home is None and group.failback):
-            emptiest = min(load, key=load.__getitem__)
+        able = fit[is_ipv4(address.key)]
+        if not able:
+            reason = Reason.NO_USABLE_MEMBER
+        elif where is None or (address.home is None and group.failback):
+            emptiest = min(able, key=load.__getitem__)
             if where is None or load[where] > load[emptiest] + 1:
                 load[emptiest] += 1
                 if where is not None:

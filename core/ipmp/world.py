@@ -44,6 +44,8 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     mtu: int
     type: int = 1  # ARPHRD_*: 1 is Ethernet
     losses: int = 0  # how often its carrier has gone, as the kernel counts
+    ipv6: bool = True  # it may have IPv6 addresses
+    speed: int = 0  # Mb/s; 0 when the driver does not tell
     renamed: str = ""  # its present name, when that is not the configured one any more
 
     @property

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ipmp.config import MPATHD_DEFAULTS, Config, ConfigError, GroupConfig, load
 from ipmp.daemon.copies import stay
+from ipmp.daemon.mismatch import Mismatches
 from ipmp.kernel.attached import look, staying
 from ipmp.kernel.linux import LinuxKernel
 from ipmp.kernel.sockdiag import with_owners
@@ -88,6 +89,7 @@ def _report(config: Config, root: Root, *, fix: bool, writing: bool) -> Iterator
     for name, snapshot in snapshots.items():
         group = config.groups[name]
         yield from _members(group, snapshot.links)
+        yield from (Line("note", o.sentence()) for o in Mismatches(name).fresh(snapshot.links))
         yield from _sysctls(group, snapshot.links, fix=fix)
         yield from _fixed_in_place(group, snapshot)
     members = list(_matchable(config, snapshots))

@@ -22,7 +22,7 @@ RING = 1000  # events kept in memory
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
 
 _QUIET = {Kind.ADDRESS_MOVED, Kind.ADDRESS_ADOPTED, Kind.ROUTE_MOVED}
-_WARNINGS = {Kind.STAYS, Kind.FIGHTING}
+_WARNINGS = {Kind.STAYS, Kind.FIGHTING, Kind.MISMATCH}
 _ERRORS = {
     (Kind.INTERFACE_STATE, Reason.LINK_DOWN),
     (Kind.GROUP_STATE, Reason.NO_USABLE_MEMBER),

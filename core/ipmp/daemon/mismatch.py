@@ -29,13 +29,18 @@ class Mismatches:
 def _mismatches(links: Mapping[str, Link]) -> Iterator[tuple[str, Reason, str]]:
     """Member, reason, and what differs. Members are compared with the first one."""
     first: Link | None = None
+    ipv6 = any(link.ipv6 for link in links.values())
     for name, link in links.items():
         if link.renamed:
             yield name, Reason.RENAMED, link.renamed
+        if ipv6 and not link.ipv6:
+            yield name, Reason.IPV6_DISABLED, link.device.replace(".", "/")
         if first is None:
             first = link
             continue
         if link.mtu != first.mtu:
             yield name, Reason.MTU, f"{link.mtu}, and {first.mtu} on {first.name}"
+        if link.speed and first.speed and link.speed != first.speed:
+            yield name, Reason.SPEED, f"{link.speed} Mb/s, and {first.speed} on {first.name}"
         if link.type != first.type:
             yield name, Reason.LINK_TYPE, f"{link.type}, and {first.type} on {first.name}"

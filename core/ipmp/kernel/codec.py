@@ -26,6 +26,7 @@ from ipmp.kernel.netlink import (
 )
 from ipmp.world import (
     AF_INET,
+    AF_INET6,
     IFA_F_DEPRECATED,
     IFA_F_NODAD,
     IFA_F_NOPREFIXROUTE,
@@ -49,7 +50,8 @@ U32 = struct.Struct("=I")
 
 IFF_UP = 0x1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_EXT_MASK, IFLA_CARRIER = 1, 3, 4, 29, 33
-IFLA_CARRIER_DOWN_COUNT = 48
+IFLA_AF_SPEC, IFLA_CARRIER_DOWN_COUNT = 26, 48
+IFLA_INET6_CONF, DEVCONF_DISABLE_IPV6 = 2, 26
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_CACHEINFO = 1, 2, 3, 6
@@ -95,7 +97,7 @@ def _link_request(ifindex: int, which: bytes) -> bytes:
 def parse_link(payload: bytes) -> Link:
     """The link in a RTM_NEWLINK or RTM_DELLINK payload."""
     _, hardware, index, flags, _ = IFINFOMSG.unpack_from(payload)
-    name, hwaddr, mtu, losses = "", "", 0, 0
+    name, hwaddr, mtu, losses, ipv6 = "", "", 0, 0, False
     carrier: bool | None = None
     for kind, value in attributes(payload, IFINFOMSG.size):
         if kind == IFLA_IFNAME:
@@ -108,7 +110,17 @@ def parse_link(payload: bytes) -> Link:
             carrier = value[0] == 1
         elif kind == IFLA_CARRIER_DOWN_COUNT:
             losses = U32.unpack(value)[0]
-    return Link(name, index, bool(flags & IFF_UP), carrier, hwaddr, mtu, hardware, losses)
+        elif kind == IFLA_AF_SPEC:
+            ipv6 = _has_ipv6(value)
+    return Link(name, index, bool(flags & IFF_UP), carrier, hwaddr, mtu, hardware, losses, ipv6)
+
+
+def _has_ipv6(specs: bytes) -> bool:
+    """Whether the kernel has IPv6 at all, and it is not disabled on this interface."""
+    settings = dict(attributes(dict(attributes(specs, 0)).get(AF_INET6, b""), 0))
+    values = settings.get(IFLA_INET6_CONF, b"")
+    position = DEVCONF_DISABLE_IPV6 * U32.size
+    return len(values) > position and U32.unpack_from(values, position)[0] == 0
 
 
 # Addresses --------------------------------------------------------------------------------------

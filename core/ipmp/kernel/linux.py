@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ipmp.kernel import codec, frames
+from ipmp.kernel import codec, ethtool, frames
 from ipmp.kernel.encoding import AddressEvent, encode, is_already_so, is_doubtful
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.nearby import read_nearby
@@ -160,7 +160,7 @@ class LinuxKernel:
             return None
         known = self._link_answers.get(name)
         if known is None or known[0] != payload:
-            link = codec.parse_link(payload)
+            link = ethtool.with_speed(codec.parse_link(payload))
             if link.name != name:
                 link = msgspec.structs.replace(link, name=name, renamed=link.name)
             known = self._link_answers[name] = (payload, link)
