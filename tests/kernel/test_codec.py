@@ -13,7 +13,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from ipmp.kernel import codec
+from ipmp.kernel import codec, link_codec
 from ipmp.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -332,18 +332,26 @@ def test_a_link_that_pyroute2_encodes_is_read(
     if hwaddr is not None:
         attributes["IFLA_ADDRESS"] = hwaddr
     payload = encoded(ifinfmsg(), attributes, index=ifindex, flags=flags, ifi_type=type_)
-    assert codec.parse_link(payload) == Link(
-        name, ifindex, bool(flags & codec.IFF_UP), carrier, hwaddr or "", mtu, type_, losses
+    assert link_codec.parse_link(payload) == Link(
+        name,
+        ifindex,
+        bool(flags & link_codec.IFF_UP),
+        carrier,
+        hwaddr or "",
+        mtu,
+        type_,
+        losses,
+        ipv6=False,  # IFLA_AF_SPEC says so, which these messages have not
     )
 
 
 def test_a_link_request_is_what_pyroute2_reads() -> None:
-    message, attributes = decoded(ifinfmsg, codec.link_request("ni0"))
+    message, attributes = decoded(ifinfmsg, link_codec.link_request("ni0"))
     assert message["header"]["type"] == codec.RTM_GETLINK
-    assert attributes == {"IFLA_IFNAME": "ni0", "IFLA_EXT_MASK": codec.RTEXT_FILTER_SKIP_STATS}
-    message, attributes = decoded(ifinfmsg, codec.link_request_by_index(7))
+    assert attributes == {"IFLA_IFNAME": "ni0", "IFLA_EXT_MASK": link_codec.RTEXT_FILTER_SKIP_STATS}
+    message, attributes = decoded(ifinfmsg, link_codec.link_request_by_index(7))
     assert (message["header"]["type"], message["index"]) == (codec.RTM_GETLINK, 7)
-    assert attributes == {"IFLA_EXT_MASK": codec.RTEXT_FILTER_SKIP_STATS}
+    assert attributes == {"IFLA_EXT_MASK": link_codec.RTEXT_FILTER_SKIP_STATS}
 
 
 def test_dump_requests_are_what_pyroute2_reads() -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pyroute2 import AsyncIPRoute
 
 from ipmp.kernel.codec import RTNH_F_ONLINK
@@ -84,7 +85,7 @@ async def assert_both_read_the_same(kernel: Kernel, pyroute2: AsyncIPRoute) -> N
     for member in MEMBERS:
         link = snapshot.links[member]
         (there,) = [m async for m in await pyroute2.link("dump") if m.get("ifname") == member]
-        assert link == link_of(there)
+        assert replace(link, speed=0) == link_of(there)  # which comes from ethtool
         addresses = {a.key: told(a) for a in snapshot.addresses[member].values()}
         found = [a async for a in await pyroute2.addr("dump") if a["index"] == link.ifindex]
         assert addresses == dict(map(address_of, found))

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ipmp.decision import Decision, Kind, Reason
-from ipmp.kernel import codec
+from ipmp.kernel import codec, link_codec
 from ipmp.kernel.listing import NETLINK_ROUTE, dump
 from ipmp.kernel.netlink import NLM_F_DUMP, attribute, attributes, request
 from ipmp.kernel.sockdiag import BoundSocket, bound_sockets
@@ -99,8 +99,8 @@ def _some(items: Iterable[str]) -> str:
 _LINKS = request(
     codec.RTM_GETLINK,
     NLM_F_DUMP,
-    codec.IFINFOMSG.pack(0, 0, 0, 0, 0)
-    + attribute(codec.IFLA_EXT_MASK, codec.U32.pack(codec.RTEXT_FILTER_SKIP_STATS)),
+    link_codec.IFINFOMSG.pack(0, 0, 0, 0, 0)
+    + attribute(link_codec.IFLA_EXT_MASK, codec.U32.pack(link_codec.RTEXT_FILTER_SKIP_STATS)),
 )
 
 
@@ -110,9 +110,9 @@ def _stack(links: Iterable[bytes], ifindex: int) -> tuple[tuple[Upper, ...], str
     names: dict[int, str] = {}
     master = 0
     for payload in links:
-        index = codec.IFINFOMSG.unpack_from(payload)[2]
-        found = dict(attributes(payload, codec.IFINFOMSG.size))
-        names[index] = found.get(codec.IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
+        index = link_codec.IFINFOMSG.unpack_from(payload)[2]
+        found = dict(attributes(payload, link_codec.IFINFOMSG.size))
+        names[index] = found.get(link_codec.IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
         kind = _kind(found.get(IFLA_LINKINFO, b""))
         if index == ifindex:
             master = _number(found.get(IFLA_MASTER))

@@ -26,13 +26,11 @@ from ipmp.kernel.netlink import (
 )
 from ipmp.world import (
     AF_INET,
-    AF_INET6,
     IFA_F_DEPRECATED,
     IFA_F_NODAD,
     IFA_F_NOPREFIXROUTE,
     Address,
     AddressSpec,
-    Link,
     Route,
     RouteKey,
 )
@@ -41,18 +39,12 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 
-IFINFOMSG = struct.Struct("=BxHiII")  # family, ARPHRD type, index, flags, change
 IFADDRMSG = struct.Struct("=BBBBI")  # family, prefixlen, flags, scope, index
 RTMSG = struct.Struct(
     "=BBBBBBBBI"
 )  # family, dst_len, src_len, tos, table, proto, scope, type, flags
 U32 = struct.Struct("=I")
 
-IFF_UP = 0x1
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_EXT_MASK, IFLA_CARRIER = 1, 3, 4, 29, 33
-IFLA_AF_SPEC, IFLA_CARRIER_DOWN_COUNT = 26, 48
-IFLA_INET6_CONF, DEVCONF_DISABLE_IPV6 = 2, 26
-RTEXT_FILTER_SKIP_STATS = 1 << 3
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_CACHEINFO = 1, 2, 3, 6
 IFA_FLAGS, IFA_RT_PRIORITY, IFA_PROTO = 8, 9, 11
@@ -74,53 +66,6 @@ LABEL_BYTES = 15  # IFNAMSIZ less the closing NUL
 #: Routes of these owners are put back by whoever made them: kernel connected routes, RA, DHCP and
 #: routing daemons (linux:include/uapi/linux/rtnetlink.h). Moving them would start a fight.
 OTHER_OWNERS = frozenset({1, 2, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 42, 99, *range(186, 193)})
-
-
-# Links ------------------------------------------------------------------------------------------
-
-
-def link_request(name: str) -> bytes:
-    """RTM_GETLINK by name, without statistics; also flushes the linkwatch queue of that device."""
-    return _link_request(0, attribute(IFLA_IFNAME, name.encode() + b"\0"))
-
-
-def link_request_by_index(ifindex: int) -> bytes:
-    """The same by interface index, for one that was renamed."""
-    return _link_request(ifindex, b"")
-
-
-def _link_request(ifindex: int, which: bytes) -> bytes:
-    what = attribute(IFLA_EXT_MASK, U32.pack(RTEXT_FILTER_SKIP_STATS))
-    return request(RTM_GETLINK, 0, IFINFOMSG.pack(0, 0, ifindex, 0, 0) + which + what)
-
-
-def parse_link(payload: bytes) -> Link:
-    """The link in a RTM_NEWLINK or RTM_DELLINK payload."""
-    _, hardware, index, flags, _ = IFINFOMSG.unpack_from(payload)
-    name, hwaddr, mtu, losses, ipv6 = "", "", 0, 0, False
-    carrier: bool | None = None
-    for kind, value in attributes(payload, IFINFOMSG.size):
-        if kind == IFLA_IFNAME:
-            name = value.rstrip(b"\0").decode(errors="replace")
-        elif kind == IFLA_ADDRESS:
-            hwaddr = value.hex(":")
-        elif kind == IFLA_MTU:
-            mtu = U32.unpack(value)[0]
-        elif kind == IFLA_CARRIER:
-            carrier = value[0] == 1
-        elif kind == IFLA_CARRIER_DOWN_COUNT:
-            losses = U32.unpack(value)[0]
-        elif kind == IFLA_AF_SPEC:
-            ipv6 = _has_ipv6(value)
-    return Link(name, index, bool(flags & IFF_UP), carrier, hwaddr, mtu, hardware, losses, ipv6)
-
-
-def _has_ipv6(specs: bytes) -> bool:
-    """Whether the kernel has IPv6 at all, and it is not disabled on this interface."""
-    settings = dict(attributes(dict(attributes(specs, 0)).get(AF_INET6, b""), 0))
-    values = settings.get(IFLA_INET6_CONF, b"")
-    position = DEVCONF_DISABLE_IPV6 * U32.size
-    return len(values) > position and U32.unpack_from(values, position)[0] == 0
 
 
 # Addresses --------------------------------------------------------------------------------------

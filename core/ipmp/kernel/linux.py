@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ipmp.kernel import codec, ethtool, frames
+from ipmp.kernel import codec, ethtool, frames, link_codec
 from ipmp.kernel.encoding import AddressEvent, encode, is_already_so, is_doubtful
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.nearby import read_nearby
@@ -107,7 +107,7 @@ class LinuxKernel:
     def _note(self, message: Message, names: dict[int, str], changes: Changes) -> None:
         kind, payload = message.type, message.payload
         if kind in (codec.RTM_NEWLINK, codec.RTM_DELLINK):
-            link = codec.parse_link(payload)
+            link = link_codec.parse_link(payload)
             name = link.name if link.name in self._members else names.get(link.ifindex)
             if name is not None:
                 changes.links.add(name)
@@ -143,7 +143,7 @@ class LinuxKernel:
         """Read the links now; asking also flushes delayed carrier events (linux-peers 3.2)."""
         found: dict[str, Link] = {}
         for name in members:
-            link = self._ask(name, codec.link_request(name)) or self._renamed(name)
+            link = self._ask(name, link_codec.link_request(name)) or self._renamed(name)
             if link is not None:
                 found[name] = link
             else:
@@ -160,7 +160,7 @@ class LinuxKernel:
             return None
         known = self._link_answers.get(name)
         if known is None or known[0] != payload:
-            link = ethtool.with_speed(codec.parse_link(payload))
+            link = ethtool.with_speed(link_codec.parse_link(payload))
             if link.name != name:
                 link = msgspec.structs.replace(link, name=name, renamed=link.name)
             known = self._link_answers[name] = (payload, link)
@@ -171,7 +171,7 @@ class LinuxKernel:
         before = self._links.get(name)
         if before is None:
             return None
-        link = self._ask(name, codec.link_request_by_index(before.ifindex))
+        link = self._ask(name, link_codec.link_request_by_index(before.ifindex))
         return link if link is not None and link.hwaddr == before.hwaddr else None
 
     async def snapshot(self, links: dict[str, Link]) -> Snapshot:
