@@ -21,6 +21,7 @@ from ipmp import __version__
 from ipmp.config import Config, ConfigError, GroupConfig, load
 from ipmp.daemon import report
 from ipmp.daemon.clock import SYSTEM, Clock
+from ipmp.daemon.counts import Counts
 from ipmp.daemon.explain import explain
 from ipmp.daemon.followers import Followers
 from ipmp.daemon.forget import forget
@@ -85,11 +86,7 @@ class Daemon:
         self._generation = 1
         self._reloading = asyncio.Lock()
         self._reload_ok, self._reload_time, self._reload_error = True, self._started, ""
-        self._announced = {str(family): 0 for family in Family}
-        self._announce_failures = {str(family): 0 for family in Family}
-        self._operations = dict.fromkeys(("offline", "online"), 0)
-        self._operation_failures: dict[str, dict[str, int]] = {"offline": {}, "online": {}}
-        self._overruns = 0
+        self._counts = Counts()
         self._lag = 0.0
 
     # Life ---------------------------------------------------------------------------------------
@@ -165,10 +162,10 @@ class Daemon:
         try:
             self.kernel.announce(key, member)
         except OSError as error:
-            self._announce_failures[family] += 1
+            self._counts.announce_failures[family] += 1
             log.warning(f"cannot announce {key} from {member}: {error.strerror}")
             return error.errno == errno.EOPNOTSUPP
-        self._announced[family] += 1
+        self._counts.announced[family] += 1
         return True
 
     def probed(self, reports: Iterable[ProbeReport]) -> None:
@@ -183,8 +180,8 @@ class Daemon:
 
     def overrun(self) -> None:
         """The kernel had to drop netlink events; every group reads its state anew."""
-        self._overruns += 1
-        self.emit([_daemon(Reason.NETLINK_OVERRUN, "", count=self._overruns)])
+        self._counts.overruns += 1
+        self.emit([_daemon(Reason.NETLINK_OVERRUN, "", count=self._counts.overruns)])
 
     def homes_changed(self) -> None:
         """Write where everything is at home, before anything of it moves."""
@@ -229,23 +226,19 @@ class Daemon:
 
         After a refusal nothing has changed.
         """
-        self._operations[operation] = self._operations.get(operation, 0) + 1
+        self._counts.asked(operation)
         try:
             if operation == "forget":
                 return await forget(self, interface, request, actor)
             return await operate(self, operation, interface, request, actor)
         except Refusal as refusal:
-            self._count_failure(operation, str(refusal.decision.reason))
+            self._counts.failed(operation, str(refusal.decision.reason))
             raise
         except OSError:
-            self._count_failure(operation, str(ProblemCode.INTERNAL))
+            self._counts.failed(operation, str(ProblemCode.INTERNAL))
             raise
         finally:
             self._status = None
-
-    def _count_failure(self, operation: str, code: str) -> None:
-        failures = self._operation_failures.setdefault(operation, {})
-        failures[code] = failures.get(code, 0) + 1
 
     async def pause(self, request: OperationRequest, actor: str) -> None:
         """Pause remediation on this host; the daemon's own failover goes on."""
@@ -317,7 +310,7 @@ class Daemon:
         return self._status
 
     def _daemon_status(self) -> DaemonStatus:
-        runners = self.runners.values()
+        runners, counts = self.runners.values(), self._counts
         drift: dict[str, int] = {}
         for runner in runners:
             for kind, count in runner.books.drift.items():
@@ -332,13 +325,13 @@ class Daemon:
             config_last_reload_success=self._reload_time,
             config_error=self._reload_error,
             paused=self.intent.paused,
-            operations=self._operations | _moves(runners),
-            operation_failures={k: dict(v) for k, v in self._operation_failures.items()},
-            announcements=dict(self._announced),
-            announcement_failures=dict(self._announce_failures),
+            operations=counts.operations | _moves(runners),
+            operation_failures={k: dict(v) for k, v in counts.operation_failures.items()},
+            announcements=dict(counts.announced),
+            announcement_failures=dict(counts.announce_failures),
             reconciles=sum(runner.reconciles for runner in runners),
             drift=drift,
-            netlink_overruns=self._overruns,
+            netlink_overruns=counts.overruns,
             loop_lag_max=round(self._lag, 6),
         )
 
