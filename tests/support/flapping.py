@@ -33,6 +33,7 @@ def after(changes: int) -> Status:
         link=LinkState.DOWN if down else LinkState.UP,
         active=not down,
         since=statuses.BEGAN + changes,
+        link_losses=failures,
         transitions={"ok": 1 + repairs, "failed": failures},
     )
     status = statuses.change_group(
