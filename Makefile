@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 export PATH := $(PATH):/usr/sbin:/sbin:$(CURDIR)/.tools/bin
 
-.PHONY: help setup demo test lint format bench tools dashboards clean
+.PHONY: help setup demo test soak lint format bench tools dashboards clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,10 @@ demo: setup ## play the story on a network of namespaces (ARGS=--once: play it a
 
 test: setup ## run all tests (ARGS="-k word" picks some, JOBS=4 for more at a time)
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+soak: $(READY) ## explore orders of events in the simulator (SEEDS=n, EVENTS=n; SEED=n plays one again)
+	@$(BIN)/python -m tests.simulation.soak $(if $(SEED),--seed $(SEED)) \
+		$(if $(SEEDS),--seeds $(SEEDS)) $(if $(EVENTS),--events $(EVENTS))
 
 lint: setup ## style, types, architecture
 	@$(BIN)/ruff check .

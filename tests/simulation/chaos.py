@@ -10,6 +10,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from random import Random
 
+from ipmp.kernel.netlink import NLM_F_REPLACE
 from ipmp.world import IFA_F_NODAD, IFA_F_PERMANENT, OWNER
 from tests.simulation import routes
 from tests.simulation.connection import draw_faults
@@ -183,7 +184,7 @@ def delete_address(world: World, random: Random) -> None:
     """Somebody deletes any address of a member, the daemon's anchor included."""
     device = _device(world, random)
     if device is not None and (keys := [h.key for h in device.held if h.proto != 3]):
-        world.kernel.delete(device.ifindex, random.choice(keys))
+        world.kernel.delete(Held(random.choice(keys), device.ifindex))
 
 
 def new_route(world: World, random: Random) -> None:
@@ -192,7 +193,7 @@ def new_route(world: World, random: Random) -> None:
 
 def delete_route(world: World, random: Random) -> None:
     if (entry := _route(world, random)) is not None:
-        routes.delete(world.kernel, routes.HEAD + entry.raw)
+        routes.delete(world.kernel, entry.raw)
 
 
 def replace_route(world: World, random: Random) -> None:
@@ -208,7 +209,7 @@ def replace_route(world: World, random: Random) -> None:
         gateway = random.choice((entry.gateway, *(s.router for s in group.subnets if s.ipv4)))
     raw = route_payload(entry.key, device.ifindex, gateway=gateway, protocol=entry.protocol)
     try:
-        routes.replace(world.kernel, routes.HEAD + raw)
+        routes.new(world.kernel, raw, NLM_F_REPLACE)
     except OSError:
         return
 

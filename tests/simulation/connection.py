@@ -11,39 +11,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 from typing import Protocol
 
 import msgspec
-from ipmp.steps import (
-    AddAddress,
-    AddAnchor,
-    AddTestAddress,
-    DeleteAddress,
-    DeleteRoute,
-    ReplaceRoute,
-    Step,
-)
+from msgspec.structs import replace
 
-from ipmp.kernel import codec
-from ipmp.kernel.linux import ALREADY_SO, anchor
+from ipmp.kernel.encoding import encode, is_already_so
 from ipmp.kernel.protocol import Changes, Failure, Prepared
+from ipmp.plan import Step
 from ipmp.probing import Inquiry, Nearby
-from ipmp.world import (
-    AF_INET,
-    AF_INET6,
-    IFA_F_NOPREFIXROUTE,
-    OWNER,
-    SCOPE_LINK,
-    Link,
-    Snapshot,
-    address_of,
-)
-from tests.simulation import routes
-from tests.simulation.kernel import Device, Notice, SimulatedKernel
+from ipmp.world import AF_INET, AF_INET6, Address, Link, Route, RouteKey, Snapshot, address_of
+from tests.simulation.kernel import Device, Notice, SimulatedKernel, refused
 from tests.simulation.network import Network
 from tests.simulation.probes import SimulatedProbes
+from tests.simulation.requests import request
 
 TRANSIENT = (errno.ENOBUFS, errno.ENOMEM)
 
@@ -121,6 +104,7 @@ class Connection:
         self._faults, self._random = faults, random
         self._links: dict[str, Link] = {}
         self._members: frozenset[str] = frozenset()
+        self._routes: dict[str, set[RouteKey]] = {}  # seen on each member
         self._callback: Callable[[Changes], None] | None = None
         self._turn = asyncio.Lock()
         self.open = True
@@ -162,7 +146,8 @@ class Connection:
 
     def _read(self, notices: list[Notice]) -> Changes:
         changes = Changes()
-        names = {link.ifindex: name for name, link in self._links.items()}
+        links = self._links.items()
+        names = {link.ifindex: name for name, link in links if name in self._members}
         for notice in notices:
             name = names.get(notice.ifindex)
             if notice.kind == "link":
@@ -171,49 +156,68 @@ class Connection:
                     changes.links.add(name)
             elif notice.kind == "address" and name is not None:
                 changes.addresses.add((name, notice.key))
-            elif notice.kind == "route" and name is not None:
-                assert notice.entry is not None
-                if notice.entry.parsed is not None:
-                    changes.routes = True
-                    if not notice.new and notice.by is not None:
-                        changes.removed_routes.add(notice.entry.key)
+            elif notice.kind == "route":
+                self._read_route(notice, name, changes)
         return changes
+
+    def _read_route(self, notice: Notice, name: str | None, changes: Changes) -> None:
+        assert notice.entry is not None
+        key = notice.entry.key
+        if notice.replaced and any(key in keys for keys in self._routes.values()):
+            changes.routes = True
+            changes.removed_routes.add(key)
+        if name is not None and notice.entry.parsed is not None:
+            changes.routes = True
+            if not notice.new and notice.by is not None:
+                changes.removed_routes.add(key)
 
     # Reading ------------------------------------------------------------------------------------
 
     def links(self, members: Iterable[str]) -> dict[str, Link]:
-        """Read the links now."""
+        """Read the links now; a device that was renamed is followed."""
         self._may_fail()
         found: dict[str, Link] = {}
         for name in members:
-            device = self._kernel.names.get(name)
-            if device is None:
+            link = self._find(name)
+            if link is None:
                 self._links.pop(name, None)
             else:
-                found[name] = device.link()
+                found[name] = link
         self._links.update(found)
         self._watcher.looked(self._links)
         return found
+
+    def _find(self, name: str) -> Link | None:
+        device = self._kernel.names.get(name)
+        if device is not None:
+            return device.link()
+        before = self._links.get(name)
+        device = self._kernel.devices.get(before.ifindex) if before is not None else None
+        if device is None:
+            return None
+        return replace(device.link(), name=name, renamed=device.name)
 
     async def snapshot(self, links: dict[str, Link]) -> Snapshot:
         """Read addresses and routes of these links, one dump after the other."""
         self._may_fail()
         self._watcher.read(links)
-        snapshot = Snapshot(links=links, addresses={}, routes={})
+        addresses: dict[str, dict[str, Address]] = {name: {} for name in links}
+        routes: dict[str, list[Route]] = {name: [] for name in links}
         threaded = self._random.random() < self._faults.threaded
-        for name, link in links.items():
-            held = snapshot.addresses[name] = {}
-            found = snapshot.routes[name] = []
-            for family in (AF_INET, AF_INET6):
-                held |= self._kernel.dump_addresses(link.ifindex, family)
-                found += self._kernel.dump_routes(link.ifindex, family)
+        for family in (AF_INET, AF_INET6):
+            for name, link in links.items():
+                addresses[name] |= self._kernel.dump_addresses(link, family)
+            for name, link in links.items():
                 await self._spend(threaded)
-        return snapshot
+                routes[name] += self._kernel.dump_routes(link, family)
+        self._routes |= {name: {route.key for route in found} for name, found in routes.items()}
+        return Snapshot(links, addresses, routes)
 
     async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
         """Who else is on these links, as the neighbour table knows it."""
         self._may_fail()
-        devices = [d for d in map(self._kernel.names.get, links) if d is not None]
+        found = (self._kernel.devices.get(link.ifindex) for link in links.values())
+        devices = [device for device in found if device is not None]
         neighbours = {
             family: self._network.neighbours_of(devices, family) for family in inquiry.neighbours
         }
@@ -228,7 +232,7 @@ class Connection:
 
     def prepare(self, steps: Sequence[Step]) -> Prepared:
         """Encode steps for the members as they are now."""
-        known = [(step, self._encode(step)) for step in steps if step.member in self._links]
+        known = [(s, encode(s, self._links[s.member])[0]) for s in steps if s.member in self._links]
         return Encoded(steps, known, [s for s in steps if s.member not in self._links])
 
     async def apply(self, prepared: Prepared) -> list[Failure]:
@@ -237,60 +241,31 @@ class Connection:
         async with self._turn:
             self._may_fail()
             threaded = self._random.random() < self._faults.threaded
-            refusals: list[tuple[Step, int]] = []
+            refusals: list[Failure] = []
             for step, message in prepared.messages:
                 await self._spend(threaded)
-                number = self._send(step, message)
-                if number:
-                    refusals.append((step, number))
-            refusals += [(step, errno.ENODEV) for step in prepared.gone]
+                refusals += self._send(step, message)
+            gone = os.strerror(errno.ENODEV)
+            refusals += [Failure(step, errno.ENODEV, gone) for step in prepared.gone]
             await self._spend(threaded)
-        return [
-            Failure(step, number, os.strerror(number))
-            for step, number in refusals
-            if number not in ALREADY_SO[type(step)]
-        ]
+        held = {
+            (h.key, name)
+            for name, link in self._links.items()
+            if (device := self._kernel.devices.get(link.ifindex))
+            for h in device.ipv6
+        }
+        return [refusal for refusal in refusals if not is_already_so(refusal, held)]
 
-    def _encode(self, step: Step) -> bytes:
-        link = self._links[step.member]
-        match step:
-            case AddAddress(address=address, label=label, proto=proto):
-                return codec.add_address(address.spec, link.ifindex, label, proto)
-            case AddAnchor():
-                spec = codec.declared_spec(anchor(link), IFA_F_NOPREFIXROUTE, SCOPE_LINK)
-                return codec.add_address(spec, link.ifindex, "", OWNER)
-            case AddTestAddress(key=key):
-                spec = codec.declared_spec(key, IFA_F_NOPREFIXROUTE)
-                return codec.add_address(spec, link.ifindex, "", OWNER)
-            case DeleteAddress():
-                return link.ifindex.to_bytes(4, "little")
-            case ReplaceRoute(route=route, protocol=protocol, anew=anew):
-                return codec.replace_route(route.route, link.ifindex, protocol, anew=anew)
-            case DeleteRoute(route=route):
-                return codec.delete_route(route, link.ifindex)
-        raise TypeError(f"not a kernel step: {step}")
-
-    def _send(self, step: Step, message: bytes) -> int:
-        """Carry out one message; the errno when it is refused, else 0."""
+    def _send(self, step: Step, message: bytes) -> Iterator[Failure]:
+        """Carry out one message, unless the kernel refuses it."""
         self._watcher.effect("message")
         try:
             if self._random.random() < self._faults.refuse:
-                raise OSError(self._random.choice(TRANSIENT), "out of buffers")
-            match step:
-                case AddAddress() | AddAnchor() | AddTestAddress():
-                    self._kernel.add(message, self)
-                case DeleteAddress(key=key):
-                    self._kernel.delete(int.from_bytes(message, "little"), key, self)
-                case ReplaceRoute(anew=True):
-                    routes.append(self._kernel, message, self)
-                case ReplaceRoute():
-                    routes.replace(self._kernel, message, self)
-                case DeleteRoute():
-                    routes.delete(self._kernel, message, self)
+                raise refused(self._random.choice(TRANSIENT))
+            request(self._kernel, message, self)
         except OSError as error:
             self._watcher.refused(step, error.errno or 0)
-            return error.errno or 0
-        return 0
+            yield Failure(step, error.errno or 0, error.strerror or "")
 
     async def _spend(self, threaded: bool) -> None:
         """Let a message take its time: with the loop going on, or while it is held."""
@@ -307,9 +282,11 @@ class Connection:
         link = self._links.get(member)
         device = self._kernel.devices.get(link.ifindex) if link is not None else None
         if device is None:
-            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            raise refused(errno.ENODEV)
+        if not device.hwaddr:
+            raise refused(errno.EOPNOTSUPP)
         if not device.up:
-            raise OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))
+            raise refused(errno.ENETDOWN)
         self._may_fail()
         self._watcher.effect("frame")
         self._watcher.announced(device, key)
@@ -317,29 +294,30 @@ class Connection:
 
     def count_unicast(self, member: str, keys: Iterable[str]) -> Counter:
         """Start to count what still arrives on a member for these addresses; raises OSError."""
-        if member not in self._kernel.names:
-            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        link = self._links.get(member)
+        device = self._kernel.devices.get(link.ifindex) if link is not None else None
+        if device is None:
+            raise refused(errno.ENODEV)
         self._may_fail()
-        return Counter(self._network, member, frozenset(address_of(key) for key in keys))
+        return Counter(self._network, device, frozenset(address_of(key) for key in keys))
 
     def _may_fail(self) -> None:
         if self._faults.fail and self._random.random() < self._faults.fail:
-            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+            raise refused(errno.ENOBUFS)
 
 
 class Counter:
     """Implements `protocol.QuietCounter` on the simulated network."""
 
-    def __init__(self, network: Network, member: str, texts: frozenset[str]) -> None:
-        self._network, self._member, self._texts = network, member, texts
+    def __init__(self, network: Network, device: Device, texts: frozenset[str]) -> None:
+        self._network, self._device, self._texts = network, device, texts
         self._last = network.clock.now
 
     def arrived(self) -> int:
         """Packets since the last call."""
         now = self._network.clock.now
         since, self._last = now - self._last, now
-        device = self._network.kernel.names.get(self._member)
-        return self._network.traffic(device, self._texts, since)
+        return self._network.traffic(self._device, self._texts, since)
 
     def close(self) -> None:
         """Stop counting."""

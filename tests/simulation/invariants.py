@@ -26,7 +26,7 @@ from ipmp.world import (
 )
 from tests.simulation.kernel import PROTO_KERNEL, Device, Effects
 from tests.simulation.ledger import data_addresses, follows, group_of
-from tests.simulation.payloads import Entry, Held, interface
+from tests.simulation.payloads import Entry, Held, covers, network_of
 from tests.simulation.routes import is_own
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Invariants:
             "delete": self._deleted,
             "add route": self._routed,
             "replace route": self._routed,
+            "shift": self._shifted,
             "delete route": self._routed,
         }
 
@@ -102,6 +103,9 @@ class Invariants:
             self._broken(3, f"{device.name} has lost its last IPv4 address: its routes are flushed")
         if world.is_kept(held):
             self._is_elsewhere(life, group, device, held)
+
+    def _shifted(self, life: Life, effects: Effects) -> None:
+        """The connected route of an address is put behind others; nothing else changes."""
 
     def _is_test(self, device: Device, held: Held) -> bool:
         """A test address that the daemon has put there itself."""
@@ -423,8 +427,10 @@ class Invariants:
         """The group, before or after a reload, to which the address belongs on this device."""
         for config in reversed(self._world.in_force):
             group = group_of(config, device.name)
-            if group is not None and (held.proto == OWNER or follows(group, device, held)):
-                return group
+            known = key in self._world.adoptable  # once adopted, it is kept
+            if group is None or not (known or held.proto == OWNER or follows(group, device, held)):
+                continue
+            return group
         return None
 
     def _broken(self, number: int, what: str) -> None:
@@ -445,10 +451,5 @@ def _fits(device: Device, identity: RouteIdentity) -> bool:
     own = [h for h in device.held if h.family == key.family]
     if gateway is None or gateway.startswith("fe80:"):
         return bool(own) or key.family == AF_INET6
-    number = interface(f"{gateway}/32" if ":" not in gateway else f"{gateway}/128")[0]
-    for held in own:
-        _, prefixlen, network = interface(held.key)
-        bits = 128 if ":" in gateway else 32
-        if number >> (bits - prefixlen) == network >> (bits - prefixlen):
-            return True
-    return False
+    networks = (network_of(held.key) for held in own)
+    return any(covers(network, gateway) >= 0 for network in networks)

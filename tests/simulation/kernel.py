@@ -1,10 +1,11 @@
 """A Linux kernel in memory: links, addresses and what happens to routes, refusals included.
 
-Modelled on net/ipv4/devinet.c and fib_frontend.c and on net/ipv6/addrconf.c; the rows of linux-peers
-1.1 to 1.5 are all here: primaries and secondaries, promotion, the silent flush of a device's IPv4
-routes with its last IPv4 address, admin down, duplicate address detection. What routes themselves
-are asked to do is in `routes`. Every message is told to `witness` (what it did, and on whose
-behalf) and its notifications go to the listeners. Operations raise OSError, as the kernel refuses.
+Modelled on net/ipv4/devinet.c and fib_frontend.c and on net/ipv6/addrconf.c; the rows of
+linux-peers 1.1 to 1.5 are all here: primaries and secondaries, promotion, the silent flush of a
+device's IPv4 routes with its last IPv4 address, admin down, duplicate address detection. What is
+asked of routes is in `routes`, and `requests` takes netlink messages. Every operation is told to
+`witness` (what it did, and on whose behalf) and its notifications go to the listeners. Operations
+raise OSError, as the kernel refuses.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import os
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from ipmp.world import (
     AF_INET,
@@ -31,17 +34,16 @@ from ipmp.world import (
     RouteKey,
 )
 from tests.simulation.clock import Clock
-from tests.simulation.payloads import (
-    Entry,
-    Held,
-    interface,
-    network_of,
-    requested_address,
-    route_payload,
-)
+from tests.simulation.payloads import Entry, Held, route_payload
 
-PROTO_KERNEL, TABLE_MAIN, METRIC_CONNECTED6 = 2, 254, 256
+PROTO_KERNEL, TABLE_MAIN = 2, 254
+ETHERNET, NONE = 1, 0xFFFE  # ARPHRD_*
 KERNEL_LL = 3  # IFA_PROTO of a link-local address
+
+
+def refused(number: int, text: str = "") -> OSError:
+    """How the kernel says no."""
+    return OSError(number, text or os.strerror(number))
 
 
 class Device:
@@ -51,6 +53,7 @@ class Device:
         self.name, self.ifindex, self.segment = name, ifindex, segment
         self.up = False
         self.carrier = True
+        self.losses = 0  # of the carrier
         self.reports_carrier = reports_carrier
         self.hwaddr = f"02:00:00:00:{ifindex >> 8:02x}:{ifindex & 0xFF:02x}"
         self.ipv4: list[Held] = []
@@ -75,7 +78,8 @@ class Device:
     def link(self) -> Link:
         """What RTM_GETLINK tells."""
         carrier = self.works if self.reports_carrier else None
-        return Link(self.name, self.ifindex, self.up, carrier, self.hwaddr, 1500)
+        kind = ETHERNET if self.hwaddr else NONE
+        return Link(self.name, self.ifindex, self.up, carrier, self.hwaddr, 1500, kind, self.losses)
 
 
 class Effects:
@@ -93,7 +97,7 @@ class Effects:
 class Notice:
     """One multicast message of rtnetlink."""
 
-    __slots__ = ("by", "entry", "ifindex", "key", "kind", "name", "new")
+    __slots__ = ("by", "entry", "ifindex", "key", "kind", "name", "new", "replaced")
 
     def __init__(
         self,
@@ -104,10 +108,11 @@ class Notice:
         key: str = "",
         entry: Entry | None = None,
         new: bool = True,
+        replaced: bool = False,
         by: object | None = None,
     ) -> None:
         self.kind, self.ifindex, self.name, self.key = kind, ifindex, name, key
-        self.entry, self.new, self.by = entry, new, by
+        self.entry, self.new, self.replaced, self.by = entry, new, replaced, by
 
 
 class Listener(Protocol):
@@ -173,6 +178,7 @@ class SimulatedKernel:
         if device.carrier is carrier:
             return
         device.carrier = carrier
+        device.losses += not carrier
         effects = self._link_effects(device, "carrier" if carrier else "no-carrier")
         if carrier and device.up:
             self._link_local(device, effects)
@@ -182,6 +188,14 @@ class SimulatedKernel:
         """`ip link set address`."""
         effects = self._link_effects(device, "address")
         device.hwaddr = hwaddr
+        self.done(effects)
+
+    def rename(self, device: Device, name: str) -> None:
+        """`ip link set name`."""
+        effects = self._link_effects(device, "rename")
+        del self.names[device.name]
+        device.name, self.names[name] = name, device
+        device.routes = None
         self.done(effects)
 
     def _link_effects(self, device: Device, verb: str) -> Effects:
@@ -217,53 +231,45 @@ class SimulatedKernel:
 
     # Addresses ----------------------------------------------------------------------------------
 
-    def add(self, message: bytes, by: object | None = None) -> Held:
-        """RTM_NEWADDR with NLM_F_EXCL."""
-        ifindex = int.from_bytes(message[20:24], "little")
-        device = self.device(ifindex)
-        held = requested_address(message, device.name)
-        return self.add_held(device, held, by)
-
-    def add_held(self, device: Device, held: Held, by: object | None = None) -> Held:
+    def add(self, held: Held, by: object | None = None) -> None:
         """Configure an address; raises OSError as the kernel refuses it."""
+        device = self.device(held.ifindex)
         effects = Effects(by, "add", device.name, held.key)
-        held.outside = by is None
         if held.family == AF_INET:
             self._insert_ipv4(device, held)
             self.local.add((held.text, device.ifindex))
         else:
             self._insert_ipv6(device, held)
+        held.outside = by is None
         effects.added.append((device.name, held))
         self._tell_address(held, effects, new=True)
         if device.up:
             self._connect(device, held, effects)
-        if held.flags & IFA_F_TENTATIVE and device.up:
-            self._detect_duplicates(device, held)
+            if held.flags & IFA_F_TENTATIVE:
+                self._detect_duplicates(device, held)
         self.done(effects)
-        return held
 
     def _insert_ipv4(self, device: Device, held: Held) -> None:
         """A primary goes behind the primaries of its scope, a secondary to the end."""
-        number, prefixlen, network = interface(held.key)
         place = 0
         held.flags &= ~IFA_F_SECONDARY
         for index, other in enumerate(device.ipv4):
             if not other.flags & IFA_F_SECONDARY and held.scope <= other.scope:
                 place = index + 1
-            if interface(other.key)[1:] == (prefixlen, network):
-                if interface(other.key)[0] == number:
-                    raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+            if other.subnet == held.subnet:
+                if other.text == held.text:
+                    raise refused(errno.EEXIST)
                 if other.scope != held.scope:
-                    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+                    raise refused(errno.EINVAL)
                 held.flags |= IFA_F_SECONDARY
         device.ipv4.insert(len(device.ipv4) if held.flags & IFA_F_SECONDARY else place, held)
 
     def _insert_ipv6(self, device: Device, held: Held) -> None:
-        """The newest of a scope comes first."""
+        """The newest of a scope comes first; the prefix length makes no difference."""
         if any(other.text == held.text for other in device.ipv6):
-            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+            raise refused(errno.EEXIST)
         if device.sysctls.get("ipv6.disable_ipv6"):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+            raise refused(errno.EACCES)
         place = next(
             (i for i, other in enumerate(device.ipv6) if other.scope >= held.scope),
             len(device.ipv6),
@@ -272,13 +278,29 @@ class SimulatedKernel:
             held.flags |= IFA_F_TENTATIVE
         device.ipv6.insert(place, held)
 
-    def delete(self, ifindex: int, key: str, by: object | None = None) -> None:
-        """RTM_DELADDR of exactly this address and prefix length."""
-        device = self.device(ifindex)
-        held = device.find(key)
+    def change_metric(self, wanted: Held, by: object | None = None) -> None:
+        """Give the connected route of an address another metric; the new route comes first."""
+        device = self.device(wanted.ifindex)
+        held = device.find(wanted.key)
         if held is None:
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-        effects = Effects(by, "delete", device.name, key)
+            self.add(wanted, by)
+            return
+        effects = Effects(by, "shift", device.name, held.key)
+        before, held.metric = held.route_metric, wanted.metric
+        held.flags |= 0  # its payload is another one
+        self._tell_address(held, effects, new=True)
+        if held.route_metric != before and device.up:
+            self._connect(device, held, effects)
+            self._drop_connected(device, held, before, effects)
+        self.done(effects)
+
+    def delete(self, wanted: Held, by: object | None = None) -> None:
+        """Remove exactly this address with this prefix length and, IPv4, this peer."""
+        device = self.device(wanted.ifindex)
+        held = device.find(wanted.key)
+        if held is None or (held.family == AF_INET and held.subnet != wanted.subnet):
+            raise refused(errno.EADDRNOTAVAIL)
+        effects = Effects(by, "delete", device.name, held.key)
         if held.family == AF_INET and not held.flags & IFA_F_SECONDARY:
             self._delete_primary(device, held, effects)
         else:
@@ -287,10 +309,8 @@ class SimulatedKernel:
 
     def _delete_primary(self, device: Device, held: Held, effects: Effects) -> None:
         """Its secondaries go with it, unless the first of them is promoted."""
-        network = interface(held.key)[1:]
-        siblings = [
-            h for h in device.ipv4 if h.flags & IFA_F_SECONDARY and interface(h.key)[1:] == network
-        ]
+        secondary = [h for h in device.ipv4 if h.flags & IFA_F_SECONDARY]
+        siblings = [h for h in secondary if h.subnet == held.subnet]
         if not device.sysctls.get("ipv4.promote_secondaries"):
             for sibling in siblings:
                 self._unlink(device, sibling, effects)
@@ -359,12 +379,10 @@ class SimulatedKernel:
         """The connected route of an address, at the end of those with the same key."""
         if held.family == AF_INET:
             self.local.add((held.text, device.ifindex))
-            if held.flags & IFA_F_SECONDARY or interface(held.key)[1] == 32:
-                return
-        if held.flags & IFA_F_NOPREFIXROUTE or held.scope == SCOPE_LINK:
+        secondary = held.family == AF_INET and held.flags & IFA_F_SECONDARY
+        if held.connected is None or secondary or held.flags & IFA_F_NOPREFIXROUTE:
             return
-        metric = METRIC_CONNECTED6 if held.family == AF_INET6 else 0
-        key = RouteKey(held.family, TABLE_MAIN, network_of(held.key), 0, metric)
+        key = RouteKey(held.family, TABLE_MAIN, held.connected, 0, held.route_metric)
         if any(e.ifindex == device.ifindex and e.gateway is None for e in self.tables.get(key, ())):
             return
         source = held.text if held.family == AF_INET else None
@@ -375,23 +393,23 @@ class SimulatedKernel:
 
     def _disconnect(self, device: Device, held: Held, effects: Effects) -> None:
         """Remove the connected route when no other address of the device needs it."""
-        network, prefixlen = network_of(held.key), interface(held.key)[1]
-        others = device.ipv4 if held.family == AF_INET else device.ipv6
-        for entry in self.entries(device.ifindex):
-            if entry.protocol != PROTO_KERNEL or entry.key.destination != network:
-                continue
-            if held.family == AF_INET:
-                needed = entry.source != held.text
-            else:
-                needed = any(
-                    network_of(h.key) == network and not h.flags & IFA_F_NOPREFIXROUTE
-                    for h in others
-                )
-            if not needed and prefixlen < 128:
+        if held.family == AF_INET6 and any(
+            other.connected == held.connected and not other.flags & IFA_F_NOPREFIXROUTE
+            for other in device.ipv6
+        ):
+            return
+        self._drop_connected(device, held, held.route_metric, effects)
+
+    def _drop_connected(self, device: Device, held: Held, metric: int, effects: Effects) -> None:
+        source = held.text if held.family == AF_INET else None
+        key = RouteKey(held.family, TABLE_MAIN, held.connected or "", 0, metric)
+        for entry in list(self.tables.get(key, ())):
+            ours = entry.ifindex == device.ifindex and entry.protocol == PROTO_KERNEL
+            if ours and entry.source == source:
                 self.drop(entry, effects, told=True)
 
     def _lose_source(self, held: Held, effects: Effects) -> None:
-        """The address is nowhere any more: IPv4 routes with it as source go, IPv6 ones forget it."""
+        """The address is nowhere: IPv4 routes with it as source go, IPv6 ones forget it."""
         for entries in list(self.tables.values()):
             for entry in [e for e in entries if e.source == held.text]:
                 if held.family == AF_INET6:
@@ -409,28 +427,29 @@ class SimulatedKernel:
         """All routes out of one device."""
         return [e for entries in self.tables.values() for e in entries if e.ifindex == ifindex]
 
-    def dump_addresses(self, ifindex: int, family: int) -> dict[str, Address]:
+    def dump_addresses(self, link: Link, family: int) -> dict[str, Address]:
         """The addresses of a device as the daemon reads them."""
-        device = self.devices.get(ifindex)
+        device = self.devices.get(link.ifindex)
         if device is None:
             return {}
         held = device.ipv4 if family == AF_INET else device.ipv6
-        return {h.key: h.address(device.name) for h in held}
+        return {h.key: h.address(link.name) for h in held}
 
-    def dump_routes(self, ifindex: int, family: int) -> list[Route]:
+    def dump_routes(self, link: Link, family: int) -> list[Route]:
         """The routes out of a device as the daemon reads them."""
-        device = self.devices.get(ifindex)
+        device = self.devices.get(link.ifindex)
         if device is None:
             return []
         if device.routes is None:
-            device.routes = [e.parsed for e in self.entries(ifindex) if e.parsed is not None]
+            parsed = (e.parsed for e in self.entries(device.ifindex))
+            device.routes = [replace(r, member=link.name) for r in parsed if r is not None]
         return [route for route in device.routes if route.key.family == family]
 
     def device(self, ifindex: int) -> Device:
         """The device with this index; ENODEV when it is gone."""
         device = self.devices.get(ifindex)
         if device is None:
-            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            raise refused(errno.ENODEV)
         return device
 
     def drop(self, entry: Entry, effects: Effects, *, told: bool) -> None:

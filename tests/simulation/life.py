@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 import structlog
-from ipmp.steps import Step
 
 from ipmp.config import load
 from ipmp.daemon.clock import Clock
@@ -27,6 +26,7 @@ from ipmp.daemon.daemon import Daemon
 from ipmp.history import History
 from ipmp.intent import IntentStore
 from ipmp.kernel.protocol import Changes
+from ipmp.plan import Step
 from ipmp.world import Link
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.connection import Connection

@@ -1,8 +1,9 @@
 """The IP link behind the devices: paths that carry, delay and lose frames, and a peer that listens.
 
 Each device has a `Path` to the peers, by which announcements and probes travel. The peer keeps a
-neighbour table as a Linux peer or a router does: an announcement overwrites it, an entry is resolved when there is none, and
-nothing else ever changes it (router caches live for hours, linux-peers 2.3).
+neighbour table as a Linux peer or a router does: an announcement overwrites it, an entry is
+resolved when there is none, and nothing else ever changes it (router caches live for hours,
+linux-peers 2.3).
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ class Network:
             h.text == text and h.usable and (d.up or h.family == 2) for d in devices for h in d.held
         )
 
-    def traffic(self, device: Device | None, texts: frozenset[str], seconds: float) -> int:
+    def traffic(self, device: Device, texts: frozenset[str], seconds: float) -> int:
         """Unicast packets for these addresses that arrived on a device lately."""
-        if device is None or not device.works or seconds <= 0:
+        if not device.works or seconds <= 0:
             return 0
         current = sum(self.neighbours.get(text) == device.hwaddr for text in texts)
         stray = sum(

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 
 from ipmp.kernel import codec
-from ipmp.kernel.netlink import HEADER, attribute, attributes
+from ipmp.kernel.netlink import attribute, attributes
 from ipmp.world import (
     AF_INET,
     AF_INET6,
+    IFA_F_DEPRECATED,
     IFA_F_PERMANENT,
     IFA_F_TENTATIVE,
     SCOPE_LINK,
@@ -24,10 +25,11 @@ from ipmp.world import (
     RouteKey,
 )
 
-IFA_BROADCAST, IFA_RT_PRIORITY = 4, 9
+IFA_BROADCAST, IFA_RT_PRIORITY = 4, codec.IFA_RT_PRIORITY
 RTA_METRICS, RTA_PREF = 8, 20
 TABLE_COMPAT = 252
 FOREVER = 0xFFFFFFFF
+METRIC_CONNECTED6, METRIC_USER6 = codec.IP6_RT_PRIO_ADDRCONF, 1024
 #: Flags that IPv4 does not keep (linux:net/ipv4/devinet.c, IPV6ONLY_FLAGS).
 IPV6_ONLY = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x100
 
@@ -43,7 +45,9 @@ class Held:
         "ifindex",
         "key",
         "label",
+        "metric",
         "outside",
+        "peer",
         "proto",
         "scope",
         "text",
@@ -58,13 +62,15 @@ class Held:
         scope: int = 0,
         proto: int = 0,
         label: str = "",
+        peer: str = "",
+        metric: int = 0,
         extra: bytes = b"",
     ) -> None:
-        self.key = key
+        self.key, self.ifindex = key, ifindex
         self.text = key.partition("/")[0]
         self.family = AF_INET6 if ":" in key else AF_INET
-        self.ifindex = ifindex
-        self.scope, self.proto, self.label, self.extra = scope, proto, label, extra
+        self.scope, self.proto, self.label = scope, proto, label
+        self.peer, self.metric, self.extra = peer, metric, extra
         self.outside = False  # somebody else than the daemon has put it there
         self._flags = flags & ~IPV6_ONLY if self.family == AF_INET else flags
         self._address: Address | None = None
@@ -83,57 +89,84 @@ class Held:
         """Packets for it are taken: no duplicate address detection stands in the way."""
         return not self._flags & IFA_F_TENTATIVE
 
+    @property
+    def subnet(self) -> tuple[int, int]:
+        """Prefix length and network, as the kernel compares addresses."""
+        return subnet(f"{self.peer or self.text}/{self.key.rpartition('/')[2]}")
+
+    @property
+    def connected(self) -> str | None:
+        """The destination of the connected route that the address brings; None for a lone host."""
+        if self.family == AF_INET6 and self.peer:
+            return f"{self.peer}/128"
+        network = network_of(f"{self.peer or self.text}/{self.key.rpartition('/')[2]}")
+        alone = self.family == AF_INET and network == f"{self.text}/32"
+        return None if alone or self.scope == SCOPE_LINK else network
+
+    @property
+    def route_metric(self) -> int:
+        """The metric of its connected route."""
+        return self.metric or (METRIC_CONNECTED6 if self.family == AF_INET6 else 0)
+
     def address(self, member: str) -> Address:
         """What the daemon makes of the dump."""
-        if self._address is None:
+        if self._address is None or self._address.member != member:
             self._address = codec.parse_address(self._payload(), member)
         return self._address
 
     @property
     def configuration(self) -> tuple[object, ...]:
         """What must survive a move unchanged."""
-        return self.key, self.scope, self._flags & codec.PORTABLE_FLAGS & ~0x02, self.extra
+        flags = self._flags & (codec.PORTABLE_FLAGS & ~0x02 | IFA_F_DEPRECATED)
+        return self.key, self.scope, flags, self.peer, self.route_metric, self.extra
 
     def _payload(self) -> bytes:
-        packed = socket.inet_pton(self.family, self.text)
         prefixlen = int(self.key.rpartition("/")[2])
         head = codec.IFADDRMSG.pack(
             self.family, prefixlen, self._flags & 0xFF, self.scope, self.ifindex
         )
-        body = attribute(codec.IFA_ADDRESS, packed)
-        if self.family == AF_INET:
-            body += attribute(codec.IFA_LOCAL, packed)
+        body = attribute(codec.IFA_ADDRESS, self._packed(self.peer or self.text))
+        if self.family == AF_INET or self.peer:
+            body += attribute(codec.IFA_LOCAL, self._packed(self.text))
         body += self.extra
         if self.family == AF_INET:
             body += attribute(codec.IFA_LABEL, self.label.encode() + b"\0")
-        body += attribute(codec.IFA_FLAGS, codec.U32.pack(self._flags))
         if self.proto:
             body += attribute(codec.IFA_PROTO, bytes((self.proto,)))
-        lifetime = FOREVER if self._flags & IFA_F_PERMANENT else 3600
-        return (
-            head + body + attribute(codec.IFA_CACHEINFO, codec.U32.pack(lifetime) * 2 + b"\0" * 8)
-        )
+        if self.metric:
+            body += attribute(IFA_RT_PRIORITY, codec.U32.pack(self.metric))
+        body += attribute(codec.IFA_FLAGS, codec.U32.pack(self._flags))
+        valid = FOREVER if self._flags & IFA_F_PERMANENT else 3600
+        preferred = 0 if self._flags & IFA_F_DEPRECATED else valid
+        times = codec.U32.pack(preferred) + codec.U32.pack(valid) + b"\0" * 8
+        return head + body + attribute(codec.IFA_CACHEINFO, times)
+
+    def _packed(self, text: str) -> bytes:
+        return socket.inet_pton(self.family, text)
 
 
-def requested_address(message: bytes, name: str) -> Held:
-    """What a RTM_NEWADDR message asks for, on the device called `name`."""
-    payload = message[HEADER.size :]
+def requested_address(payload: bytes, name: str) -> Held:
+    """What a RTM_NEWADDR or RTM_DELADDR message is about, on the device called `name`."""
     family, prefixlen, flags, scope, ifindex = codec.IFADDRMSG.unpack_from(payload)
     known = dict(attributes(payload, codec.IFADDRMSG.size))
-    text = socket.inet_ntop(family, known.pop(codec.IFA_LOCAL, known[codec.IFA_ADDRESS]))
-    del known[codec.IFA_ADDRESS]
-    if codec.IFA_FLAGS in known:
-        flags = codec.U32.unpack(known.pop(codec.IFA_FLAGS))[0]
-    label = known.pop(codec.IFA_LABEL, name.encode() + b"\0")[:-1].decode()
-    proto = known.pop(codec.IFA_PROTO, b"\0")[0]
+    address = known.pop(codec.IFA_ADDRESS)
+    own = known.pop(codec.IFA_LOCAL, address)
+    flags = _number(known.pop(codec.IFA_FLAGS, codec.U32.pack(flags))) | IFA_F_PERMANENT
+    times = known.pop(codec.IFA_CACHEINFO, codec.U32.pack(FOREVER) * 2)
+    if _number(times[4:8]) != FOREVER:
+        flags &= ~IFA_F_PERMANENT
+    if _number(times) == 0:
+        flags |= IFA_F_DEPRECATED
     return Held(
-        f"{text}/{prefixlen}",
+        f"{socket.inet_ntop(family, own)}/{prefixlen}",
         ifindex,
-        flags=flags | IFA_F_PERMANENT,
+        flags=flags,
         scope=scope,
-        proto=proto,
-        label=label,
-        extra=_joined(known),
+        label=known.pop(codec.IFA_LABEL, name.encode() + b"\0")[:-1].decode(),
+        proto=known.pop(codec.IFA_PROTO, b"\0")[0],
+        metric=_number(known.pop(IFA_RT_PRIORITY, b"\0" * 4)),
+        peer=socket.inet_ntop(family, address) if address != own else "",
+        extra=_joined(known.items()),
     )
 
 
@@ -144,19 +177,13 @@ class Entry:
 
     def __init__(self, raw: bytes, device: str) -> None:
         head, known = codec.RTMSG.unpack_from(raw), dict(attributes(raw, codec.RTMSG.size))
-        family, length, _, tos, table, self.protocol, _, _, flags = head
-        if codec.RTA_TABLE in known:
-            table = codec.U32.unpack(known[codec.RTA_TABLE])[0]
-        metric = codec.U32.unpack(known.get(codec.RTA_PRIORITY, b"\0\0\0\0"))[0]
-        destination = "default"
-        if length:
-            destination = f"{socket.inet_ntop(family, known[codec.RTA_DST])}/{length}"
+        family, self.protocol = head[0], head[5]
         self.raw = raw
-        self.key = RouteKey(family, table, destination, tos, metric)
-        self.ifindex = codec.U32.unpack(known[codec.RTA_OIF])[0]
-        self.gateway = _address(family, known.get(codec.RTA_GATEWAY))
-        self.source = _address(family, known.get(codec.RTA_PREFSRC))
-        self.onlink = bool(flags & codec.RTNH_F_ONLINK)
+        self.key = codec.route_key(raw)
+        self.ifindex = _number(known[codec.RTA_OIF])
+        self.gateway = _text(family, known.get(codec.RTA_GATEWAY))
+        self.source = _text(family, known.get(codec.RTA_PREFSRC))
+        self.onlink = bool(head[8] & codec.RTNH_F_ONLINK)
         self.parsed: Route | None = codec.parse_route(raw, device)
 
     @property
@@ -167,16 +194,28 @@ class Entry:
     @property
     def configuration(self) -> tuple[object, ...]:
         """What must survive a move unchanged."""
-        known = dict(attributes(self.raw, codec.RTMSG.size))
-        del known[codec.RTA_OIF]
-        known.pop(codec.RTA_CACHEINFO, None)
-        return self.key, self.gateway, self.source, self.onlink, _joined(known)
+        return self.key, self.gateway, self.source, self.onlink, self._but(codec.RTA_OIF)
 
     def without_source(self, device: str) -> Entry:
         """The same route after its preferred source address has vanished (IPv6)."""
-        known = dict(attributes(self.raw, codec.RTMSG.size))
-        del known[codec.RTA_PREFSRC]
-        return Entry(self.raw[: codec.RTMSG.size] + _joined(known), device)
+        return Entry(self.raw[: codec.RTMSG.size] + self._but(codec.RTA_PREFSRC), device)
+
+    def _but(self, left_out: int) -> bytes:
+        pairs = attributes(self.raw, codec.RTMSG.size)
+        return _joined(p for p in pairs if p[0] not in (left_out, codec.RTA_CACHEINFO))
+
+
+def dumped_route(payload: bytes) -> bytes:
+    """A requested IPv6 route as a dump shows it: with metric and preference, if it had none."""
+    family, length, source, tos, table, protocol, _, kind, flags = codec.RTMSG.unpack_from(payload)
+    if family == AF_INET:
+        return payload
+    known = dict(attributes(payload, codec.RTMSG.size))
+    known.setdefault(codec.RTA_PRIORITY, codec.U32.pack(METRIC_USER6))
+    known.setdefault(codec.RTA_CACHEINFO, b"\0" * 32)
+    known.setdefault(RTA_PREF, b"\0")
+    head = codec.RTMSG.pack(family, length, source, tos, table, protocol, 0, kind, flags)
+    return head + _joined(known.items())
 
 
 def route_payload(
@@ -187,39 +226,40 @@ def route_payload(
     source: str | None = None,
     protocol: int = 4,
     onlink: bool = False,
-    mtu: int = 0,
+    extra: bytes = b"",
 ) -> bytes:
-    """A unicast route as a dump shows it; `mtu` stands for all attributes that merely tag along."""
-    family, length, packed = key.family, 0, b""
-    if key.destination != "default":
-        network = ipaddress.ip_network(key.destination)
-        length, packed = network.prefixlen, network.network_address.packed
+    """A unicast route as it is asked for; `extra` are the attributes that merely tag along."""
+    family, (destination, _, origin) = key.family, key.destination.partition(" from ")
     scope = SCOPE_LINK if family == AF_INET and gateway is None else 0
     table = key.table if key.table < 256 else TABLE_COMPAT
     flags = codec.RTNH_F_ONLINK if onlink else 0
-    raw = codec.RTMSG.pack(family, length, 0, key.tos, table, protocol, scope, 1, flags)
+    (length, packed), (width, prefix) = _prefix(destination), _prefix(origin or "default")
+    raw = codec.RTMSG.pack(family, length, width, key.tos, table, protocol, scope, 1, flags)
     raw += attribute(codec.RTA_TABLE, codec.U32.pack(key.table))
     if length:
         raw += attribute(codec.RTA_DST, packed)
+    if width:
+        raw += attribute(codec.RTA_SRC, prefix)
     if key.metric:
         raw += attribute(codec.RTA_PRIORITY, codec.U32.pack(key.metric))
     if source:
         raw += attribute(codec.RTA_PREFSRC, socket.inet_pton(family, source))
-    if mtu:
-        raw += attribute(RTA_METRICS, attribute(2, codec.U32.pack(mtu)))
+    raw += extra
     if gateway:
         raw += attribute(codec.RTA_GATEWAY, socket.inet_pton(family, gateway))
-    raw += attribute(codec.RTA_OIF, codec.U32.pack(ifindex))
-    if family == AF_INET6:
-        raw += attribute(codec.RTA_CACHEINFO, b"\0" * 32) + attribute(RTA_PREF, b"\0")
-    return raw
+    return raw + attribute(codec.RTA_OIF, codec.U32.pack(ifindex))
+
+
+def mtu(value: int) -> bytes:
+    """An attribute of a route that has to survive its moves."""
+    return attribute(RTA_METRICS, attribute(2, codec.U32.pack(value))) if value else b""
 
 
 @lru_cache(maxsize=4096)
-def interface(key: str) -> tuple[int, int, int]:
-    """Address, prefix length and network of a key, as numbers."""
-    parsed = ipaddress.ip_interface(key)
-    return int(parsed), parsed.network.prefixlen, int(parsed.network.network_address)
+def subnet(key: str) -> tuple[int, int]:
+    """Prefix length and network of a key, as numbers."""
+    network = ipaddress.ip_interface(key).network
+    return network.prefixlen, int(network.network_address)
 
 
 @lru_cache(maxsize=4096)
@@ -229,16 +269,28 @@ def network_of(key: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def covers(destination: str, address: str) -> bool:
-    """Whether a route's destination covers an address."""
+def covers(destination: str, address: str) -> int:
+    """Length of the prefix by which a destination covers an address; -1 when it does not."""
     if destination == "default":
-        return True
-    return ipaddress.ip_address(address) in ipaddress.ip_network(destination)
+        return 0
+    network = ipaddress.ip_network(destination)
+    return network.prefixlen if ipaddress.ip_address(address) in network else -1
 
 
-def _address(family: int, packed: bytes | None) -> str | None:
+def _prefix(destination: str) -> tuple[int, bytes]:
+    if destination == "default":
+        return 0, b""
+    network = ipaddress.ip_network(destination)
+    return network.prefixlen, network.network_address.packed
+
+
+def _text(family: int, packed: bytes | None) -> str | None:
     return socket.inet_ntop(family, packed) if packed else None
 
 
-def _joined(known: Mapping[int, bytes]) -> bytes:
-    return b"".join(attribute(kind, value) for kind, value in known.items())
+def _number(packed: bytes) -> int:
+    return int(codec.U32.unpack_from(packed)[0])
+
+
+def _joined(pairs: Iterable[tuple[int, bytes]]) -> bytes:
+    return b"".join(attribute(kind, value) for kind, value in pairs)

@@ -1,4 +1,4 @@
-"""What the simulated kernel does with RTM_NEWROUTE and RTM_DELROUTE.
+"""What the simulated kernel does with RTM_NEWROUTE and RTM_DELROUTE, and which way packets go.
 
 Modelled on linux:net/ipv4/fib_trie.c and fib_semantics.c (replace by destination, TOS, metric and
 table) and net/ipv6/ip6_fib.c and route.c (replace only what has a gateway by what has one, and only
@@ -8,69 +8,62 @@ what has none by what has none). Raises OSError, as the kernel refuses.
 from __future__ import annotations
 
 import errno
-import os
 
-from ipmp.kernel.netlink import HEADER
-from ipmp.world import AF_INET
-from tests.simulation.kernel import TABLE_MAIN, Effects, Notice, SimulatedKernel
-from tests.simulation.payloads import Entry, covers
+from ipmp.kernel.netlink import NLM_F_EXCL, NLM_F_REPLACE
+from ipmp.world import AF_INET, AF_INET6
+from tests.simulation.kernel import (
+    TABLE_MAIN,
+    Device,
+    Effects,
+    Notice,
+    SimulatedKernel,
+    refused,
+)
+from tests.simulation.payloads import Entry, covers, dumped_route
 
-HEAD = bytes(HEADER.size)  # a netlink header; nothing in it matters here
 
-
-def replace(kernel: SimulatedKernel, message: bytes, by: object | None = None) -> None:
-    """RTM_NEWROUTE with NLM_F_CREATE | NLM_F_REPLACE."""
-    entry = _requested(kernel, message)
+def new(kernel: SimulatedKernel, payload: bytes, flags: int, by: object | None = None) -> None:
+    """RTM_NEWROUTE: in place of another one, beside others (IPv4), or where there is none."""
+    entry = _requested(kernel, payload)
+    present = kernel.tables.get(entry.key, [])
+    if present and flags & NLM_F_EXCL:
+        raise refused(errno.EEXIST)
     _require_possible(kernel, entry)
-    entries = kernel.tables.get(entry.key, [])
-    if entry.key.family == AF_INET:
-        same = next((i for i, e in enumerate(entries) if e.same_as == entry.same_as), None)
-        if same:
-            raise _refused(errno.EEXIST)
-        place = 0 if entries else None
-    else:
-        place = next(
-            (i for i, e in enumerate(entries) if bool(e.gateway) == bool(entry.gateway)), None
-        )
-    effects = _effects(kernel, "replace", entry, by)
+    same = next((i for i, e in enumerate(present) if e.same_as == entry.same_as), None)
+    place = _place(entry, present) if flags & NLM_F_REPLACE else None
+    if same is not None and same != place:
+        raise refused(errno.EEXIST)
+    if entry.key.family == AF_INET6 and place is None and any(e.gateway for e in present):
+        raise refused(errno.EEXIST)  # Linux would make one multipath route of them
+    effects = _effects(kernel, "add" if place is None else "replace", entry, by)
     if place is None:
         kernel.tables.setdefault(entry.key, []).append(entry)
     else:
-        effects.routes_removed.append(entries[place])
-        entries[place] = entry
-    _told(kernel, effects, entry, new=True)
+        effects.routes_removed.append(present[place])
+        present[place] = entry
+    effects.routes_added.append(entry)
+    _tell(effects, entry, new=True, replaced=place is not None)
+    kernel.done(effects)
 
 
-def append(kernel: SimulatedKernel, message: bytes, by: object | None = None) -> None:
-    """RTM_NEWROUTE with NLM_F_CREATE | NLM_F_EXCL, `ip route add`."""
-    entry = _requested(kernel, message)
-    if kernel.tables.get(entry.key):
-        raise _refused(errno.EEXIST)
-    _require_possible(kernel, entry)
-    effects = _effects(kernel, "add", entry, by)
-    kernel.tables[entry.key] = [entry]
-    _told(kernel, effects, entry, new=True)
+def _place(entry: Entry, present: list[Entry]) -> int | None:
+    """Which route the new one replaces."""
+    if entry.key.family == AF_INET:
+        return 0 if present else None
+    alike = (i for i, e in enumerate(present) if bool(e.gateway) == bool(entry.gateway))
+    return next(alike, None)
 
 
-def delete(kernel: SimulatedKernel, message: bytes, by: object | None = None) -> None:
+def delete(kernel: SimulatedKernel, payload: bytes, by: object | None = None) -> None:
     """RTM_DELROUTE of the first route that is all that the message says."""
-    wanted = _requested(kernel, message)
+    wanted = _requested(kernel, payload)
     found = next((e for e in kernel.tables.get(wanted.key, ()) if _is_meant(e, wanted)), None)
     if found is None:
-        raise _refused(errno.ESRCH)
+        raise refused(errno.ESRCH)
     effects = _effects(kernel, "delete", found, by)
-    entries = kernel.tables[found.key]
-    entries.remove(found)
-    if not entries:
-        del kernel.tables[found.key]
-    effects.routes_removed.append(found)
-    _told(kernel, effects, found, new=False)
-
-
-def _requested(kernel: SimulatedKernel, message: bytes) -> Entry:
-    payload = message[len(HEAD) :]
-    entry = Entry(payload, "")
-    return Entry(payload, kernel.device(entry.ifindex).name)
+    kernel.drop(found, effects, told=False)
+    _tell(effects, found, new=False)
+    kernel.done(effects)
 
 
 def _is_meant(entry: Entry, wanted: Entry) -> bool:
@@ -82,19 +75,24 @@ def _is_meant(entry: Entry, wanted: Entry) -> bool:
     )
 
 
+def _requested(kernel: SimulatedKernel, payload: bytes) -> Entry:
+    dumped = dumped_route(payload)
+    return Entry(dumped, kernel.device(Entry(dumped, "").ifindex).name)
+
+
 def _require_possible(kernel: SimulatedKernel, entry: Entry) -> None:
     device = kernel.device(entry.ifindex)
     if not device.up:
-        raise _refused(errno.ENETDOWN)
-    ipv4 = entry.key.family == AF_INET
+        raise refused(errno.ENETDOWN)
     if entry.source and not is_own(kernel, entry.source):
-        raise _refused(errno.EINVAL)
-    gateway = entry.gateway
+        raise refused(errno.EINVAL)
+    gateway, ipv4 = entry.gateway, entry.key.family == AF_INET
     if gateway is None or entry.onlink or gateway.startswith("fe80:"):
         return
     own = ipv4 and kernel.is_local(gateway)
     if own or not any(_reaches(e, entry) for e in kernel.entries(entry.ifindex)):
-        raise _refused(errno.ENETUNREACH if ipv4 else errno.EHOSTUNREACH)
+        number = errno.ENETUNREACH if ipv4 else errno.EHOSTUNREACH
+        raise refused(number, "Nexthop has invalid gateway" if ipv4 else "")
 
 
 def _reaches(connected: Entry, entry: Entry) -> bool:
@@ -104,7 +102,7 @@ def _reaches(connected: Entry, entry: Entry) -> bool:
         connected.gateway is None
         and connected.key.family == entry.key.family
         and connected.key.table == TABLE_MAIN
-        and covers(connected.key.destination, entry.gateway)
+        and covers(connected.key.destination, entry.gateway) >= 0
     )
 
 
@@ -115,18 +113,35 @@ def is_own(kernel: SimulatedKernel, text: str) -> bool:
     return any(h.text == text and h.usable for d in kernel.devices.values() for h in d.ipv6)
 
 
+def egress(kernel: SimulatedKernel, destination: str) -> Device | None:
+    """The device through which a packet leaves: the first route of the longest prefix.
+
+    Routes of devices without a carrier are passed over where `ignore_routes_with_linkdown` says so.
+    """
+    family = AF_INET6 if ":" in destination else AF_INET
+    best: tuple[int, int] | None = None
+    found: Device | None = None
+    for key, entries in kernel.tables.items():
+        if (key.family, key.table) != (family, TABLE_MAIN) or " from " in key.destination:
+            continue
+        rank = (covers(key.destination, destination), -key.metric)
+        devices = (kernel.devices[entry.ifindex] for entry in entries)
+        device = next((d for d in devices if d.carrier or not _ignored(d, family)), None)
+        if device is not None and rank[0] >= 0 and (best is None or rank > best):
+            best, found = rank, device
+    return found
+
+
+def _ignored(device: Device, family: int) -> bool:
+    name = "ipv4" if family == AF_INET else "ipv6"
+    return bool(device.sysctls.get(f"{name}.ignore_routes_with_linkdown"))
+
+
 def _effects(kernel: SimulatedKernel, verb: str, entry: Entry, by: object | None) -> Effects:
     return Effects(by, f"{verb} route", kernel.devices[entry.ifindex].name, entry.key)
 
 
-def _told(kernel: SimulatedKernel, effects: Effects, entry: Entry, *, new: bool) -> None:
-    if new:
-        effects.routes_added.append(entry)
-    effects.notices.append(
-        Notice("route", entry.ifindex, entry=entry, new=new, by=effects.by or "a program")
-    )
-    kernel.done(effects)
-
-
-def _refused(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
+def _tell(effects: Effects, entry: Entry, *, new: bool, replaced: bool = False) -> None:
+    by = effects.by or "a program"
+    notice = Notice("route", entry.ifindex, entry=entry, new=new, replaced=replaced, by=by)
+    effects.notices.append(notice)

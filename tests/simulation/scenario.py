@@ -7,7 +7,7 @@ from random import Random
 
 import msgspec
 
-from ipmp.kernel.netlink import attribute
+from ipmp.kernel.netlink import NLM_F_EXCL, attribute
 from ipmp.world import (
     AF_INET,
     AF_INET6,
@@ -18,7 +18,7 @@ from ipmp.world import (
 )
 from tests.simulation import routes
 from tests.simulation.kernel import Device, SimulatedKernel
-from tests.simulation.payloads import IFA_BROADCAST, Entry, Held, route_payload
+from tests.simulation.payloads import IFA_BROADCAST, Held, mtu, route_payload
 
 STATIC, BOOT, BGP, ZEBRA = 4, 3, 186, 11  # rtm_protocol of who makes routes
 TABLES = (254, 254, 254, 100, 1000)
@@ -208,14 +208,15 @@ def put(
         if random.random() < 0.2:
             label = f"{device.name}:x{random.randrange(10)}"
     held = Held(key, device.ifindex, flags=flags, label=label, extra=extra)
-    return kernel.add_held(device, held)
+    kernel.add(held)
+    return held
 
 
-def add_route(kernel: SimulatedKernel, group: GroupPlan, random: Random) -> Entry | None:
-    """Somebody adds a route out of a member; None when the kernel refuses."""
+def add_route(kernel: SimulatedKernel, group: GroupPlan, random: Random) -> None:
+    """Somebody adds a route out of a member, if the kernel takes it."""
     devices = [kernel.names[n] for n in group.members if n in kernel.names]
     if not devices:
-        return None
+        return
     device = random.choice(devices)
     subnet = random.choice(group.subnets)
     sources = [h.text for h in device.held if h.scope == 0 and (":" not in h.key) == subnet.ipv4]
@@ -229,13 +230,12 @@ def add_route(kernel: SimulatedKernel, group: GroupPlan, random: Random) -> Entr
         gateway=gateway,
         source=source,
         protocol=random.choice((STATIC, STATIC, BOOT, BGP, ZEBRA)),
-        mtu=random.choice((0, 0, 1400)),
+        extra=mtu(random.choice((0, 0, 1400))),
     )
     try:
-        routes.append(kernel, routes.HEAD + raw)
+        routes.new(kernel, raw, NLM_F_EXCL)
     except OSError:
-        return None
-    return Entry(raw, device.name)
+        return  # there is one with the same key, or it does not fit
 
 
 def draw_key(group: GroupPlan, subnet: Subnet, random: Random) -> RouteKey:

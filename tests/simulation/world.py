@@ -27,7 +27,7 @@ from tests.simulation.connection import Connection, Faults
 from tests.simulation.disk import Disk
 from tests.simulation.invariants import Invariants
 from tests.simulation.kernel import Effects, SimulatedKernel
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import Ledger, data_addresses
 from tests.simulation.life import NO_DEFAULTS, Killed, Life, seams
 from tests.simulation.network import Network
 from tests.simulation.payloads import Held
@@ -73,6 +73,7 @@ class World:
         self.life: Life | None = None
         self.stopped_cleanly = False
         self.in_force: list[Config] = []  # at rest one; during a reload the new one is the last
+        self.adoptable: set[str] = set()  # addresses that might have been adopted at some time
         self._touched: dict[str, float] = {}
         self._orders: list[tuple[str, str, str]] = []
         self._stack = ExitStack()
@@ -275,6 +276,12 @@ class World:
                 if before.get(name) != config.groups.get(name):
                     self.ledger.doubt_group(name)
             self.in_force.append(config)
+            self._note_adoptable()
+
+    def _note_adoptable(self) -> None:
+        for group in self.in_force[-1].groups.values() if self.in_force else ():
+            found = data_addresses(self, group) if group.adopt else ()
+            self.adoptable.update(held.key for _, held in found)
 
     # What is known --------------------------------------------------------------------------------
 
@@ -376,6 +383,8 @@ class World:
             self.touch(effects.device, *(h.key for _, h in (*effects.removed, *effects.added)))
             self.touch(*(str(e.key) for e in (*effects.routes_removed, *effects.routes_added)))
             on_purpose = effects.verb not in LINK_VERBS
+            if effects.verb == "add":
+                self._note_adoptable()
             self.ledger.doubt(effects, on_purpose=on_purpose or self.stopped_cleanly)
         self._peers_notice(effects, ours=ours)
 

@@ -56,6 +56,7 @@ from ipmp.world import (
     DataAddress,
     Route,
     RouteIdentity,
+    RouteKey,
     Snapshot,
     is_ipv4,
 )
@@ -222,7 +223,7 @@ def _route_steps(
     found: Mapping[RouteIdentity, Mapping[str, Route]],
     progress: Progress,
 ) -> Iterator[Step]:
-    shared = Counter(key for key, _ in found)
+    keys, ranks = {key for key, _ in found}, Counter(map(_rank, found))
     for placement in routes:
         route, target = placement.route, placement.target
         assert target is not None
@@ -231,11 +232,18 @@ def _route_steps(
         current = where.get(target)
         steps: list[Step] = []
         if current is None or (current.protocol, current.source) != (protocol, route.route.source):
-            in_place = bool(where) and shared[route.route.key] == 1
+            alike = ranks[_rank(route.identity)]
+            in_place = alike == 1 if where else alike == 0 and route.route.key in keys
             steps.append(ReplaceRoute(route, target, protocol, in_place))
         else:
             steps += (DeleteRoute(r, m) for m, r in where.items() if m != target)
         yield from (step for step in steps if not _refused(step, progress))
+
+
+def _rank(identity: RouteIdentity) -> tuple[RouteKey, bool]:
+    """What the kernel replaces; for IPv6 only one with a gateway by one with a gateway."""
+    key, gateway = identity
+    return key, key.family != AF_INET and gateway is not None
 
 
 def _doom(
