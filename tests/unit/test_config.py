@@ -171,9 +171,9 @@ def test_point_to_point_subnets_have_no_reserved_ends(read, address):
             "so that none can be taken offline",
         ),
         (
-            group('probe = { method = "icmp" }'),
-            'groups.ipmp0.probe.method: "icmp" is accepted, '
-            "but this version watches only the carrier",
+            group('probe = { method = "icmp", test_addresses = { ni0 = "192.168.1.21/32" } }'),
+            "groups.ipmp0.probe.method: by icmp over IPv4 only members with a test address are "
+            'probed, and ni1 has none; give it one in test_addresses, or choose "auto"',
         ),
     ],
 )

@@ -133,8 +133,10 @@ def _check_redundancy(group: GroupConfig, key: str, problems: Problems) -> None:
             f"{key}.min_usable",
             f"all {members} members must stay usable, so that none can be taken offline",
         )
-    if group.probe.method in ("icmp", "arp"):
+    bare = [name for name in group.members if name not in group.probe.test_addresses]
+    if group.probe.method == "icmp" and bare:
         problems.warn(
             f"{key}.probe.method",
-            f"{shown(group.probe.method)} is accepted, but this version watches only the carrier",
+            f"by icmp over IPv4 only members with a test address are probed, and {', '.join(bare)} "
+            'has none; give it one in test_addresses, or choose "auto"',
         )
