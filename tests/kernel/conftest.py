@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,12 @@ KERNELS = {"linux": linux}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run what needs a network in a process of its own, where this machine permits it."""
+    """Run what needs a network in a process of its own, where this machine permits it.
+
+    Only what is in this directory: pytest asks every conftest.py, wherever the test is.
+    """
+    if Path(__file__).parent not in item.path.parents:
+        return None
     if item.get_closest_marker("netns") is None or not isolated.possible():
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
