@@ -45,7 +45,10 @@ class Demo:
     @property
     def left(self) -> list[str]:
         """What there is of it: files, and the command lines of its processes, also in the lab."""
-        files = [str(path) for path in self.directory.rglob("*")]
+        try:
+            files = [str(path) for path in self.directory.rglob("*")]
+        except FileNotFoundError as vanished:  # it is being removed at this moment
+            files = [str(vanished.filename)]
         mark = f"TMPDIR={self.directory}".encode()
         return files + [_read(p, "cmdline").decode() for p in _processes() if mark in _environ(p)]
 
