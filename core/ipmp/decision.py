@@ -115,8 +115,7 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.ROUTE_MOVED, None): "{value} now leaves through {target} instead of {source}",
     (Kind.ROUTE_RESTORED, None): "{value} had disappeared from {interface}; it has been put back",
     (Kind.ROUTE_RESTORED, Reason.REROUTED): (
-        "{value} had been led through {source} by another program; it leaves through {interface} "
-        "again"
+        "{value} had been led through {source} by another program; it leaves through {target} again"
     ),
     (Kind.FIGHTING, Reason.REMOVED): (
         "another program keeps removing {name} from {interface}: it was put back {count} times in "
@@ -174,6 +173,10 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
     (Kind.REFUSED, Reason.DYNAMIC_ADDRESS): (
         "{address} on {interface} is leased or autoconfigured (it has a lifetime) and stays there: "
         "whoever renews it would put it back; configure it statically to let it move"
+    ),
+    (Kind.REFUSED, Reason.NO_ADDRESS): (
+        "IPv4 traffic of {value} is not spread over {interface}: it has no address there in whose "
+        "name it could ask routers by ARP; give it one in [groups.{group}.probe.test_addresses]"
     ),
     (Kind.REFUSED, Reason.MOVE_LIMIT): (
         "{address} stays on {interface}: it has moved {count} times in 180 s, and network fabrics "

@@ -78,7 +78,7 @@ def forget_missing(homes: Homes, config: GroupConfig, snapshot: Snapshot) -> Hom
         for key, address in homes.addresses.items()
         if not address.adopted or snapshot.holders(key)
     }
-    found = snapshot.routes_by_identity
+    found = snapshot.identities
     return Homes(addresses, tuple(r for r in homes.routes if r.identity in found))
 
 
@@ -210,7 +210,7 @@ def _learn_routes(
 ) -> tuple[DataRoute, ...]:
     known = {r.identity: r for r in homes.routes}
     found = [route for held in snapshot.routes.values() for route in held]
-    present = {route.identity for route in found}
+    present = snapshot.identities
     for route in found:
         old = known.get(route.identity)
         if old is None:
@@ -220,7 +220,7 @@ def _learn_routes(
                 known[route.identity] = _without_source(old, route)
         elif route.protocol != OWNER and route != old.route and old.route not in found:
             known[route.identity] = DataRoute(route, config.name)
-    _drop_replaced(known, found)
+    _drop_replaced(known, found, present)
     for identity, gone in list(known.items()):
         if identity[0] in removed and identity not in present:
             del known[identity]
@@ -228,9 +228,12 @@ def _learn_routes(
     return tuple(known.values())
 
 
-def _drop_replaced(known: dict[RouteIdentity, DataRoute], found: Collection[Route]) -> None:
+def _drop_replaced(
+    known: dict[RouteIdentity, DataRoute],
+    found: Collection[Route],
+    present: Collection[RouteIdentity],
+) -> None:
     """A route is gone because another one took over its place in the kernel: `ip route replace`."""
-    present = {route.identity for route in found}
     taken = {_place_of(route) for route in found}
     for identity, route in list(known.items()):
         if identity not in present and _place_of(route.route) in taken:

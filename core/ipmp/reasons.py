@@ -97,6 +97,7 @@ class Reason(StrEnum):
     RESTORED = "restored"
     KERNEL_REFUSED = "kernel-refused"
     DYNAMIC_ADDRESS = "dynamic-address"
+    NO_ADDRESS = "no-address"
     BOUND_SOCKET = "bound-socket"
     MULTICAST_GROUP = "multicast-group"
     UPPER_INTERFACE = "upper-interface"

@@ -13,6 +13,8 @@ import msgspec
 
 #: IFA_PROTO and rtm_protocol of everything that we own; survives SIGKILL (linux-peers 1.9).
 OWNER = 0x9D
+#: rtm_protocol of routes that nobody but us has ever made: they serve to spread (`spread`).
+MADE = 0x9E
 
 AF_INET = 2
 AF_INET6 = 10
@@ -89,6 +91,7 @@ class AddressSpec(msgspec.Struct, frozen=True, gc=False):
     flags: int  # only those that a copy carries
     attributes: bytes  # netlink attributes without label, flags, owner and cache info
     peer: str = ""  # of a point-to-point address; it is among the attributes, too
+    metric: int = 0  # of its connected route, where it names one; among the attributes, too
 
 
 class DataAddress(msgspec.Struct, frozen=True, gc=False):
@@ -161,9 +164,21 @@ class DataRoute(msgspec.Struct, frozen=True, gc=False):
         """Key and gateway."""
         return self.route.identity
 
-    def matches(self, found: Route) -> bool:
-        """Whether a route in the kernel is this one, whichever member it leaves through."""
-        return found.identity == self.identity
+
+class SpreadRoute(msgspec.Struct, frozen=True, gc=False):
+    """A route as we have spread it over members (OWNER), or as we have made it for that (MADE)."""
+
+    key: RouteKey
+    members: tuple[str, ...]  # one for each nexthop
+    protocol: int
+    gateway: str | None
+    source: str | None
+    raw: bytes  # the netlink payload (rtmsg and attributes)
+
+    @property
+    def identity(self) -> RouteIdentity:
+        """Key and gateway."""
+        return self.key, self.gateway
 
 
 class Snapshot(msgspec.Struct, dict=True):
@@ -172,6 +187,7 @@ class Snapshot(msgspec.Struct, dict=True):
     links: dict[str, Link]
     addresses: dict[str, dict[str, Address]]  # member -> key -> address, in the kernel's order
     routes: dict[str, list[Route]]  # member -> managed routes, see kernel.codec
+    spread: list[SpreadRoute] = []
 
     @property
     def size(self) -> int:
@@ -209,6 +225,20 @@ class Snapshot(msgspec.Struct, dict=True):
             for route in routes:
                 found.setdefault(route.identity, {})[member] = route
         return found
+
+    @cached_property
+    def spread_by_identity(self) -> dict[RouteIdentity, list[SpreadRoute]]:
+        """What is spread, by identity."""
+        found: dict[RouteIdentity, list[SpreadRoute]] = {}
+        for route in self.spread:
+            found.setdefault(route.identity, []).append(route)
+        return found
+
+    @cached_property
+    def identities(self) -> set[RouteIdentity]:
+        """The routes that follow the group and are there, spread or not."""
+        spread = {route.identity for route in self.spread if route.protocol == OWNER}
+        return spread | self.routes_by_identity.keys()
 
 
 def address_of(key: str) -> str:

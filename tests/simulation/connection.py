@@ -232,7 +232,7 @@ class Connection:
 
     def prepare(self, steps: Sequence[Step]) -> Prepared:
         """Encode steps for the members as they are now."""
-        known = [(s, encode(s, self._links[s.member])[0]) for s in steps if s.member in self._links]
+        known = [(s, encode(s, self._links)[0]) for s in steps if s.member in self._links]
         return Encoded(steps, known, [s for s in steps if s.member not in self._links])
 
     async def apply(self, prepared: Prepared) -> list[Failure]:

@@ -12,6 +12,7 @@ from ipmp.world import (
     AF_INET,
     AF_INET6,
     IFA_F_PERMANENT,
+    OWNER,
     Address,
     AddressSpec,
     DataAddress,
@@ -19,6 +20,7 @@ from ipmp.world import (
     Route,
     RouteKey,
     Snapshot,
+    SpreadRoute,
     is_ipv4,
 )
 
@@ -71,10 +73,18 @@ def route(
     return Route(key, member, protocol, gateway, source, onlink, raw)
 
 
+def spread(
+    home: Route, members: str, *, protocol: int = OWNER, source: str | None = None
+) -> SpreadRoute:
+    """As found, spread over members."""
+    return SpreadRoute(home.key, tuple(members), protocol, home.gateway, source, home.raw)
+
+
 def snapshot(
     held: Mapping[str, Iterable[str | Address]],
     routes: Iterable[Route] = (),
     links: Iterable[Link | str] = MEMBERS,
+    spread: Iterable[SpreadRoute] = (),
 ) -> Snapshot:
     """What the kernel has, in its order: addresses by member (keys are plain ones), and routes."""
     present = [one if isinstance(one, Link) else link(one) for one in links]
@@ -87,6 +97,7 @@ def snapshot(
         {one.name: one for one in present},
         found,
         {one.name: [r for r in routes if r.member == one.name] for one in present},
+        list(spread),
     )
 
 

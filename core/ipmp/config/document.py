@@ -91,7 +91,6 @@ def _group(tables: Table, name: str, defaults: GroupConfig) -> GroupConfig:
 
 def _settings(table: Table, base: GroupConfig) -> GroupConfig:
     """Return `base` with the settings that `table` gives."""
-    outbound = values.choice(OUTBOUNDS, unavailable=("spread",))
     return replace(
         base,
         adopt=table.take("adopt", values.boolean, base.adopt),
@@ -101,7 +100,7 @@ def _settings(table: Table, base: GroupConfig) -> GroupConfig:
         ),
         up_delay=table.take("up_delay", values.up_delay, base.up_delay),
         min_usable=table.take("min_usable", values.integer(1), base.min_usable),
-        outbound=table.take("outbound", outbound, base.outbound),
+        outbound=table.take("outbound", values.choice(OUTBOUNDS), base.outbound),
         announce=_announce(table.table("announce"), base.announce),
         sysctls=table.take("sysctls", values.choice(SYSCTLS), base.sysctls),
         probe=_probe(table.table("probe"), base.probe),

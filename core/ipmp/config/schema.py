@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-Outbound = Literal["single"]
+Outbound = Literal["single", "spread"]
 Sysctls = Literal["set", "check"]
 ProbeMethod = Literal["auto", "icmp", "arp", "off"]
 
@@ -58,7 +58,7 @@ class GroupConfig(msgspec.Struct, frozen=True):
     failure_detection_time: float = 10.0  # seconds
     up_delay: float = 2.0  # seconds that a link stays up before a failed member is used again
     min_usable: int = 1  # taking a member offline never leaves fewer usable ones
-    outbound: Outbound = "single"
+    outbound: Outbound = "single"  # or "spread": over all active members at once
     announce: Announce = Announce()
     sysctls: Sysctls = "set"  # set what members need, or only check it and refuse to manage
     probe: Probe = Probe()

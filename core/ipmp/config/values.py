@@ -86,8 +86,8 @@ def integer(low: int, high: int | None = None) -> Callable[[object], int]:
     return parse
 
 
-def choice(words: tuple[W, ...], unavailable: tuple[str, ...] = ()) -> Callable[[object], W]:
-    """Return a parser of one of `words`; `unavailable` ones are known but not built yet."""
+def choice(words: tuple[W, ...]) -> Callable[[object], W]:
+    """Return a parser of one of `words`."""
     allowed = ", ".join(f'"{word}"' for word in words)
 
     def parse(value: object) -> W:
@@ -95,8 +95,7 @@ def choice(words: tuple[W, ...], unavailable: tuple[str, ...] = ()) -> Callable[
         for word in words:
             if word == text:
                 return word
-        why = "available in this version" if text in unavailable else "one of the choices"
-        raise BadValue(f"{shown(text)} is not {why}; allowed: {allowed}")
+        raise BadValue(f"{shown(text)} is not one of the choices; allowed: {allowed}")
 
     return parse
 

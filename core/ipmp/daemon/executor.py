@@ -22,12 +22,14 @@ from ipmp.plan import (
     AddAddress,
     Announce,
     DeleteAddress,
+    MakeSpread,
     Progress,
     ReplaceRoute,
     Step,
     identity,
     plan,
 )
+from ipmp.spread import Spread
 from ipmp.world import DataAddress, Snapshot
 
 REFUSED_SECONDS = 5.0  # before a step that the kernel refused is tried again
@@ -45,6 +47,7 @@ class Work(msgspec.Struct, frozen=True):
     quiet: Container[str]
     dead: Container[str]
     held: Set[Identity] = frozenset()  # repairs that must wait: another program undoes them
+    spread: Spread = Spread()
 
 
 class _Batch(msgspec.Struct, frozen=True):
@@ -97,8 +100,8 @@ class Executor:
         acted = False
         done: Sequence[Step] = ()
         tests = self.config.probe.test_addresses
-        batches = plan(work.placements, work.routes, work.snapshot, progress, tests)
-        size = len(work.placements) + len(work.routes)
+        batches = plan(work.placements, work.routes, work.snapshot, progress, tests, work.spread)
+        size = len(work.placements) + len(work.routes) + len(work.spread.spreadings)
         batch = self._prepare(await aside(size, next, batches, None))
         while batch is not None:
             async with self._applying(batch.prepared) as failures:
@@ -172,7 +175,9 @@ class Executor:
                 self._announcer.withdraw(key, member)
                 self._books.left.discard((key, member))
             case ReplaceRoute(route=route, member=member):
-                return self._books.rerouted(route, member, snapshot)
+                return self._books.rerouted(route.route, (member,), snapshot)
+            case MakeSpread(spreading=spreading):
+                return self._books.rerouted(spreading.route, spreading.members, snapshot)
         return None
 
     def _moved(self, address: DataAddress, member: str, why: WhyMoved) -> Decision | None:

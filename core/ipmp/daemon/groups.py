@@ -15,6 +15,7 @@ from ipmp.decision import Decision, Kind, Reason
 from ipmp.homes import Homes, retired
 from ipmp.intent import Intent, IntentStore
 from ipmp.kernel.protocol import Changes
+from ipmp.plan import gather
 
 
 class House(Context, Protocol):
@@ -122,9 +123,18 @@ class Groups:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         runner.close()
+        await self._gather(runner)
         self._let_go(runner.config.members)
         self.save_homes()
         self._house.emit([Decision(Kind.CONFIG, Reason.DISSOLVED, name)])
+
+    async def _gather(self, runner: Runner) -> None:
+        """No route of the group stays spread: nobody would take a dead member out of it."""
+        kernel = self._house.kernel
+        snapshot = await kernel.snapshot(kernel.links(runner.config.members))
+        steps = list(gather(runner.members.group, runner.homes, snapshot))
+        if steps:
+            await kernel.apply(kernel.prepare(steps))
 
     def _let_go(self, members: Iterable[str]) -> None:
         """These interfaces are no members any more: forget what was asked of them."""

@@ -8,13 +8,13 @@ noticed and ends when the last address has been announced from its new member.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 import msgspec
 
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.model import Histogram, MoveReason
-from ipmp.world import OWNER, DataAddress, DataRoute, RouteIdentity, Snapshot
+from ipmp.world import MADE, OWNER, DataAddress, Route, RouteIdentity, Snapshot
 
 #: Upper bounds of the failover duration histogram, seconds.
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -74,7 +74,7 @@ class Books:
         self.failovers = dict.fromkeys(MoveReason, 0)
         self.failbacks = dict.fromkeys(MoveReason, 0)
         self.drift = {"address": 0, "route": 0}  # foreign changes put right
-        self._routes: dict[RouteIdentity, str] = {}  # where we have led them
+        self._routes: dict[RouteIdentity, set[str]] = {}  # where we have led them
         self.last_failover = 0.0
         self._counts = [0] * (len(BOUNDS) + 1)
         self._total = 0.0
@@ -155,24 +155,27 @@ class Books:
         )
         return place.decision
 
-    def rerouted(self, route: DataRoute, member: str, snapshot: Snapshot) -> Decision:
-        """Note that a route now leaves through `member`."""
-        name = str(route.route.key)
-        holders = list(snapshot.routes_by_identity.get(route.identity, ()))
+    def rerouted(self, route: Route, members: Sequence[str], snapshot: Snapshot) -> Decision | None:
+        """Note that a route now leaves through these members; None for a new one of our making."""
+        name, to, member = str(route.key), " and ".join(members), members[0]
+        ways = _ways(route.identity, snapshot)
         before = self._routes.get(route.identity)
-        self._routes[route.identity] = member
-        if not holders or member in holders:
+        self._routes[route.identity] = set(members)
+        if route.protocol == MADE and (before is None or ways):
+            return None
+        if len(members) > 1 and set(members) in ways:
+            return None  # it is led as before, with another source
+        if not ways or set(members) in ways:
             self.drift["route"] += 1
             return self._decision(Kind.ROUTE_RESTORED, Reason.FOREIGN_CHANGE, member, value=name)
-        if before == member:
+        source = " and ".join(sorted(ways[0]))
+        if before == set(members):
             self.drift["route"] += 1
             return self._decision(
-                Kind.ROUTE_RESTORED, Reason.REROUTED, member, value=name, source=holders[0]
+                Kind.ROUTE_RESTORED, Reason.REROUTED, member, value=name, source=source, target=to
             )
-        why = Reason.FAILBACK if member == route.home else Reason.USABLE_MEMBER
-        return self._decision(
-            Kind.ROUTE_MOVED, why, member, value=name, source=holders[0], target=member
-        )
+        why = Reason.FAILBACK if {route.member} == set(members) else Reason.USABLE_MEMBER
+        return self._decision(Kind.ROUTE_MOVED, why, member, value=name, source=source, target=to)
 
     def settle(
         self, announced: Container[tuple[str, str]], now: float, wall: float
@@ -237,3 +240,10 @@ class Books:
         **detail: str | int | float,
     ) -> Decision:
         return Decision(kind, reason, self.group, interface=member, address=key, detail=detail)
+
+
+def _ways(identity: RouteIdentity, snapshot: Snapshot) -> list[set[str]]:
+    """Through which members a route leaves, each time it is there."""
+    single = snapshot.routes_by_identity.get(identity, {})
+    spread = snapshot.spread_by_identity.get(identity, ())
+    return [*({member} for member in single), *(set(route.members) for route in spread)]

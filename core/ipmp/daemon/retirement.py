@@ -7,12 +7,15 @@ address again from a reading that was taken before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from ipmp.announce import Announcer
+from ipmp.config import GroupConfig
 from ipmp.daemon.context import Context
 from ipmp.daemon.moves import Books
+from ipmp.daemon.outbound import ahead
 from ipmp.decision import Decision
+from ipmp.group import Group
 from ipmp.homes import Homes, without
 from ipmp.plan import DeleteAddress, retire
 from ipmp.world import Snapshot
@@ -51,7 +54,7 @@ class Retirement:
             self._finished.set()
 
     async def carry_out(
-        self, homes: Homes, snapshot: Snapshot, members: Collection[str]
+        self, config: GroupConfig, group: Group, homes: Homes, snapshot: Snapshot
     ) -> tuple[Homes, list[Decision]]:
         """Delete them from all members; the snapshot is out of date if there were any.
 
@@ -60,7 +63,9 @@ class Retirement:
         if not self._asked:
             return homes, []
         kernel = self._context.kernel
-        failures = await kernel.apply(kernel.prepare(retire(self._asked, snapshot)))
+        before = ahead(config, group, homes, self._asked, snapshot)
+        steps = [*before, *retire(self._asked, snapshot)]
+        failures = await kernel.apply(kernel.prepare(steps))
         kept = {f.step.key for f in failures if isinstance(f.step, DeleteAddress)}
         done = {key: decision for key, decision in self._asked.items() if key not in kept}
         for key in done:
@@ -69,4 +74,4 @@ class Retirement:
             for member in snapshot.addresses:
                 self._announcer.withdraw(key, member)
         gone = [homes.addresses[key] for key in done if key in homes.addresses]
-        return without(homes, gone, members), list(done.values())
+        return without(homes, gone, config.members), list(done.values())

@@ -24,6 +24,7 @@ from ipmp.daemon.executor import Executor, Work
 from ipmp.daemon.limit import MoveLimit
 from ipmp.daemon.members import Members
 from ipmp.daemon.moves import Books
+from ipmp.daemon.outbound import Outbound
 from ipmp.daemon.prober import Prober
 from ipmp.daemon.report import address_statuses
 from ipmp.daemon.retirement import Retirement
@@ -31,8 +32,9 @@ from ipmp.decision import Decision
 from ipmp.homes import Homes, forget_missing, remember, without
 from ipmp.kernel.protocol import Changes
 from ipmp.model import AddressStatus, MoveReason
-from ipmp.placement import Placement, RoutePlacement, place_addresses, place_routes
+from ipmp.placement import Placement, RoutePlacement, place_addresses
 from ipmp.plan import DeleteAddress, identity
+from ipmp.spread import Spread
 from ipmp.world import OWNER, RouteKey, Snapshot
 
 RECONCILE_SECONDS = 10.0  # a full reading, also when nothing was heard
@@ -62,6 +64,7 @@ class Runner:
         self.announcer = Announcer()
         self.books = Books(config.name)
         self.limit = MoveLimit(self.books, members)
+        self.outbound = Outbound()
         self.prober = Prober(context, config, members.lost_before, self.wake)
         members.listen(lambda: self.prober.standings)
         self.drains = Drains(context.kernel.count_unicast)
@@ -122,7 +125,7 @@ class Runner:
 
         Else what is missing was not taken away on purpose, or has still to be announced.
         """
-        found, places = self.snapshot.routes_by_identity, self.books.places
+        found, places = self.snapshot.identities, self.books.places
         return (
             all(map(self.snapshot.holders, self.homes.addresses))
             and all(route.identity in found for route in self.homes.routes)
@@ -137,6 +140,7 @@ class Runner:
         """Go on with another configuration; members that stay keep their state."""
         self.config = self.executor.config = config
         self.members.configure(config)
+        self.outbound.part(r for r in self.homes.routes if r.home not in config.members)
         self.homes = without(self.homes, (), config.members)
         self.wake()
 
@@ -244,7 +248,7 @@ class Runner:
         before = self.snapshot
         self.snapshot = await self.context.kernel.snapshot(self.members.links)
         homes, retired = await self.retirement.carry_out(
-            self.homes, self.snapshot, self.config.members
+            self.config, self.members.group, self.homes, self.snapshot
         )
         if retired:
             self._remember(homes)
@@ -252,13 +256,14 @@ class Runner:
         decisions += (*retired, *await self._learn())
         decisions += self._intruders(before)
         size = self.homes.size
-        placements, routes = await aside(size, self._place)
+        placements, routes, spread = await aside(size, self._place)
+        decisions += self.outbound.left_out(self.config.name, spread)
         decisions += self.limit.held_back(placements, self.context.monotonic())
         dead = self.members.dead
         held = self.executor.fights.held(self.context.monotonic())
         leaving = await aside(size, copies.leaving, placements, self.snapshot, dead, held)
         decisions += drained(self.config.name, self.drains.update(leaving), self.context.offline)
-        work = Work(placements, routes, self.snapshot, self.drains.judged, dead, held)
+        work = Work(placements, routes, self.snapshot, self.drains.judged, dead, held, spread)
         acted = await self.executor.carry_out(work, self._reason, lambda: self._urgent, decisions)
         decisions += self.executor.fights.news(self.config.name, self.context.monotonic())
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
@@ -326,15 +331,14 @@ class Runner:
         up = {name for name, link in self.members.links.items() if link.up}
         return {route.route.key for route in self.homes.routes if route.home not in up}
 
-    def _place(self) -> tuple[list[Placement], list[RoutePlacement]]:
+    def _place(self) -> tuple[list[Placement], list[RoutePlacement], Spread]:
         addresses = sorted(self.homes.addresses.values(), key=lambda a: a.order)
         restless = self.limit.restless(addresses, self.context.monotonic())
         seats = {key: place.member for key, place in self.books.places.items()}
-        placed = place_addresses(self.members.group, addresses, self.snapshot, seats, restless)
-        placements = list(placed)
+        group, snapshot = self.members.group, self.snapshot
+        placements = list(place_addresses(group, addresses, snapshot, seats, restless))
         targets = {p.address.key: p.target for p in placements if p.target is not None}
-        routes = list(place_routes(self.members.group, self.homes.routes, targets, self.snapshot))
-        return placements, routes
+        return placements, *self.outbound.place(self.config, group, self.homes, targets, snapshot)
 
     def _owns(self, key: str, member: str) -> bool:
         """Asked before every announcement: never speak for an address that has left."""

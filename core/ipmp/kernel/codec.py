@@ -29,6 +29,7 @@ from ipmp.world import (
     IFA_F_DEPRECATED,
     IFA_F_NODAD,
     IFA_F_NOPREFIXROUTE,
+    MADE,
     Address,
     AddressSpec,
     Route,
@@ -114,17 +115,15 @@ def address_index(payload: bytes) -> int:
 def spec_of(address: Address) -> AddressSpec:
     """What of an address found on a member must survive a move."""
     left_out = {IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO}
-    kept = b"".join(
-        attribute(kind, value)
-        for kind, value in attributes(address.raw, IFADDRMSG.size)
-        if kind not in left_out
-    )
+    found = dict(attributes(address.raw, IFADDRMSG.size))
+    kept = b"".join(attribute(kind, found[kind]) for kind in found if kind not in left_out)
     if address.flags & IFA_F_DEPRECATED:
         kept += DEPRECATED
     prefixlen = int(address.key.rpartition("/")[2])
     flags = address.flags & PORTABLE_FLAGS
+    metric = U32.unpack(found[IFA_RT_PRIORITY])[0] if IFA_RT_PRIORITY in found else 0
     return AddressSpec(
-        address.key, address.family, prefixlen, address.scope, flags, kept, address.peer
+        address.key, address.family, prefixlen, address.scope, flags, kept, address.peer, metric
     )
 
 
@@ -237,11 +236,11 @@ def parse_route(payload: bytes, member: str) -> Route | None:
     """The route in a payload, or None for one that does not follow the group.
 
     Left alone: other types than unicast, the local table, connected routes, other owners' routes,
-    IPv6 link-local and multicast prefixes, multipath routes, nexthop objects and gateways of the
-    other family.
+    IPv6 link-local and multicast prefixes, multipath routes (`multipath` reads ours), nexthop
+    objects and gateways of the other family.
     """
     family, _, _, _, _, protocol, _, kind, flags = RTMSG.unpack_from(payload)
-    if kind != RTN_UNICAST or not follows_group(payload):
+    if kind != RTN_UNICAST or protocol == MADE or not follows_group(payload):
         return None
     found = dict(attributes(payload, RTMSG.size))
     if RTA_MULTIPATH in found or RTA_NH_ID in found or RTA_VIA in found or RTA_OIF not in found:

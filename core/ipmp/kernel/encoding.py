@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
-from ipmp.kernel import codec
+from msgspec.structs import replace
+
+from ipmp.kernel import codec, multipath
 from ipmp.kernel.protocol import Failure
 from ipmp.plan import (
     AddAddress,
@@ -14,11 +16,21 @@ from ipmp.plan import (
     AddTestAddress,
     DeleteAddress,
     DeleteRoute,
+    DeleteSpread,
+    MakeSpread,
     ReplaceRoute,
     ShiftRoute,
     Step,
 )
-from ipmp.world import AF_INET6, IFA_F_NOPREFIXROUTE, OWNER, SCOPE_LINK, Link, is_ipv4
+from ipmp.world import (
+    AF_INET6,
+    IFA_F_NOPREFIXROUTE,
+    OWNER,
+    SCOPE_LINK,
+    AddressSpec,
+    Link,
+    is_ipv4,
+)
 
 AddressEvent = tuple[int, int, str]  # message type, interface index, address
 
@@ -30,12 +42,18 @@ ALREADY_SO = {
     DeleteAddress: {errno.EADDRNOTAVAIL, errno.ENODEV},
     DeleteRoute: {errno.ESRCH, errno.ENODEV},
     ReplaceRoute: set[int](),
+    MakeSpread: set[int](),
+    DeleteSpread: {errno.ESRCH, errno.ENODEV},
     ShiftRoute: set[int](),
 }
 
 
-def encode(step: Step, link: Link) -> tuple[bytes, AddressEvent | None]:
-    """The message of a step, and the IPv6 address event that the kernel will tell of it."""
+def encode(step: Step, links: Mapping[str, Link]) -> tuple[bytes, AddressEvent | None]:
+    """The message of a step, and the IPv6 address event that the kernel will tell of it.
+
+    Its member must be among the links. Of further ones, those that are not are left out.
+    """
+    link = links[step.member]
     index, event = link.ifindex, None
     match step:
         case AddAddress(address=address, label=label, proto=proto):
@@ -48,8 +66,7 @@ def encode(step: Step, link: Link) -> tuple[bytes, AddressEvent | None]:
         case AddTestAddress(key=key):
             if not is_ipv4(key):
                 event = (codec.RTM_NEWADDR, index, key)
-            spec = codec.declared_spec(key, IFA_F_NOPREFIXROUTE)
-            return codec.add_address(spec, index, "", OWNER), event
+            return codec.add_address(_test_spec(key), index, "", OWNER), event
         case DeleteAddress(key=key, peer=peer):
             if not is_ipv4(key):
                 event = (codec.RTM_DELADDR, index, key)
@@ -64,8 +81,19 @@ def encode(step: Step, link: Link) -> tuple[bytes, AddressEvent | None]:
             return codec.shift_route(held, index, away), event
         case DeleteRoute(route=route):
             return codec.delete_route(route, index), None
+        case MakeSpread(spreading=spreading, in_place=in_place):
+            indices = [links[name].ifindex for name in spreading.members if name in links]
+            return multipath.make_spread(spreading, indices, in_place=in_place), None
+        case DeleteSpread(route=spread):
+            return multipath.delete_spread(spread), None
         case _:
             raise TypeError(f"not a kernel step: {step}")
+
+
+def _test_spec(key: str) -> AddressSpec:
+    """An IPv6 one is deprecated: else it would be the source of what leaves through its member."""
+    spec = codec.declared_spec(key, IFA_F_NOPREFIXROUTE)
+    return spec if is_ipv4(key) else replace(spec, attributes=spec.attributes + codec.DEPRECATED)
 
 
 def anchor(link: Link) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from ipmp.kernel import codec, ethtool, frames, link_codec
 from ipmp.kernel.encoding import AddressEvent, encode, is_already_so, is_doubtful
 from ipmp.kernel.events import Events, is_local_route
+from ipmp.kernel.multipath import parse_spread
 from ipmp.kernel.nearby import read_nearby
 from ipmp.kernel.netlink import NLM_F_REPLACE, Chunk, Message, NetlinkError, Refused, Requests
 from ipmp.kernel.probes import ProbeSockets
@@ -23,11 +24,14 @@ from ipmp.probing import Inquiry, Nearby
 from ipmp.world import (
     AF_INET,
     AF_INET6,
+    OWNER,
     Address,
     Link,
     Route,
+    RouteIdentity,
     RouteKey,
     Snapshot,
+    SpreadRoute,
     address_of,
     is_ipv4,
 )
@@ -132,6 +136,11 @@ class LinuxKernel:
             return
         name = names.get(codec.route_index(message.payload))
         route = codec.parse_route(message.payload, name) if name is not None else None
+        spread = parse_spread(message.payload, names)
+        if spread is not None and any(member in self._members for member in spread.members):
+            changes.routes = True
+            if message.type == codec.RTM_DELROUTE and message.port and spread.protocol == OWNER:
+                changes.removed_routes.add(spread.key)
         if route is not None:
             changes.routes = True
             if message.type == codec.RTM_DELROUTE and message.port:  # 0: the kernel itself
@@ -178,18 +187,32 @@ class LinuxKernel:
         """Read addresses and routes of these links; yields to the loop while it reads."""
         addresses: dict[str, dict[str, Address]] = {name: {} for name in links}
         routes: dict[str, list[Route]] = {name: [] for name in links}
+        spread: dict[tuple[RouteIdentity, tuple[str, ...]], SpreadRoute] = {}
+        keys: dict[str, set[RouteKey]] = {name: set() for name in links}
         for family in (AF_INET, AF_INET6):
             for address in await self._addresses(family, links):
                 addresses[address.member][address.key] = address
-            for name, link in links.items():
-                routes[name] += await self._requests.dump(
-                    codec.route_dump(family, link.ifindex),
-                    lambda m, name=name: codec.parse_route(m.payload, name),  # type: ignore[misc]
-                )
-        self._routes |= {name: {route.key for route in found} for name, found in routes.items()}
+            for name in links:
+                for route in await self._route_dump(family, name, links):
+                    keys[name].add(route.key)
+                    if isinstance(route, Route):
+                        routes[name].append(route)
+                    else:  # told once for each of its members
+                        spread[route.identity, route.members] = route
+        self._routes |= keys
         self._routers -= links.keys()
         self._routers |= {name for name, link in links.items() if _forwards(link.device)}
-        return Snapshot(links, addresses, routes)
+        return Snapshot(links, addresses, routes, list(spread.values()))
+
+    async def _route_dump(
+        self, family: int, name: str, links: Mapping[str, Link]
+    ) -> list[Route | SpreadRoute]:
+        """The routes of one family that leave through a member and are ours to lead."""
+        names = {link.ifindex: name for name, link in links.items()}
+        return await self._requests.dump(
+            codec.route_dump(family, links[name].ifindex),
+            lambda m: parse_spread(m.payload, names) or codec.parse_route(m.payload, name),
+        )
 
     async def _addresses(self, family: int, links: Mapping[str, Link]) -> list[Address]:
         """The addresses of one family on these links, in the kernel's order."""
@@ -216,11 +239,10 @@ class LinuxKernel:
         encoded = _Encoded(steps)
         messages: list[bytes] = []
         for step in steps:
-            link = self._links.get(step.member)
-            if link is None:
+            if step.member not in self._links:
                 encoded.gone.append(step)
                 continue
-            message, event = encode(step, link)
+            message, event = encode(step, self._links)
             if event is not None:
                 encoded.ipv6_events[len(messages)] = event
             encoded.possible.append(step)

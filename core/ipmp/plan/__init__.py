@@ -1,6 +1,7 @@
 """What to do next, as values: the planner and the steps that it yields. Pure."""
 
 from ipmp.plan.planner import Progress, plan, retire
+from ipmp.plan.spreading import gather
 from ipmp.plan.steps import (
     AddAddress,
     AddAnchor,
@@ -8,6 +9,8 @@ from ipmp.plan.steps import (
     Announce,
     DeleteAddress,
     DeleteRoute,
+    DeleteSpread,
+    MakeSpread,
     ReplaceRoute,
     ShiftRoute,
     Step,
@@ -21,10 +24,13 @@ __all__ = [
     "Announce",
     "DeleteAddress",
     "DeleteRoute",
+    "DeleteSpread",
+    "MakeSpread",
     "Progress",
     "ReplaceRoute",
     "ShiftRoute",
     "Step",
+    "gather",
     "identity",
     "plan",
     "retire",

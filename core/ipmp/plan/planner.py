@@ -11,8 +11,8 @@ Invariants, in the order in which the code keeps them (DESIGN 4):
   B  while the old member still works, the address is deleted there only when its target has
      announced it and the old member has gone quiet (`progress.quiet`): no packet in flight is lost;
      to a dead member nothing is in flight
-  C  routes have moved to the target before an address leaves the old member: the kernel flushes
-     IPv4 routes, silently, with the last address of a device
+  C  routes have moved to the target, or have left the old member where they are spread, before an
+     address leaves it: the kernel flushes IPv4 routes, silently, with the last address of a device
   D  additions keep the order, so the primary stays primary; deletions take secondaries first (a
      primary that goes first is O(n^2) or kills them, pyroute2-eval 2.3), and those front to back:
      the kernel looks an address up from the front of its list
@@ -36,6 +36,7 @@ import msgspec
 
 from ipmp.placement import Placement, Reach, RoutePlacement
 from ipmp.plan.onlink import OnLink
+from ipmp.plan.spreading import due, spread_steps, sweep
 from ipmp.plan.steps import (
     AddAddress,
     AddAnchor,
@@ -43,18 +44,19 @@ from ipmp.plan.steps import (
     Announce,
     DeleteAddress,
     DeleteRoute,
+    DeleteSpread,
     ReplaceRoute,
     ShiftRoute,
     Step,
     identity,
 )
+from ipmp.spread import Spread, Spreading
 from ipmp.world import (
     AF_INET,
     IFA_F_SECONDARY,
     OWNER,
     SCOPE_LINK,
     DataAddress,
-    Route,
     RouteIdentity,
     RouteKey,
     Snapshot,
@@ -85,6 +87,7 @@ def plan(
     snapshot: Snapshot,
     progress: Progress,
     tests: Mapping[str, str] | None = None,
+    spread: Spread | None = None,
 ) -> Iterator[list[Step]]:
     """Yield batches of steps towards the placements; an empty batch only lets others run.
 
@@ -93,27 +96,34 @@ def plan(
     wanted = [(p.address, p.target) for p in placements if p.target is not None]
     present = snapshot.present()
     pending = [r for r in routes if r.target is not None]
-    reach = {member: Reach(held if pending else ()) for member, held in present.items()}
-    found, labels = snapshot.routes_by_identity, _Labels(snapshot)
-    onlink = OnLink(wanted, snapshot)
+    spread = spread or Spread()
+    waiting: Iterable[Spreading] = spread.spreadings
+    watched = bool(pending or waiting)
+    reach = {member: Reach(held if watched else ()) for member, held in present.items()}
+    labels, onlink = _Labels(snapshot), OnLink(wanted, snapshot)
     doomed: dict[str, set[str]] = {}
-    steps: Iterable[Step] = list(_test_addresses(tests or {}, snapshot, progress))
+    first = list(_test_addresses(tests or {}, snapshot, progress))
+    steps: Iterable[Step] = first
     for stretch in _stretches(wanted):
         additions, announcements = _additions(stretch, snapshot, progress, present, labels, onlink)
-        for step in additions if pending else ():
-            if isinstance(step, AddAddress):
-                reach.setdefault(step.member, Reach()).add(step.address.key)
+        for step in (*first, *additions) if watched else ():
+            if isinstance(step, AddAddress | AddTestAddress):
+                key = step.key if isinstance(step, AddTestAddress) else step.address.key
+                reach.setdefault(step.member, Reach()).add(key)
+        first = []
         ready, pending = _ready(pending, reach)
+        over, waiting = due(waiting, reach)
         yield from _batches(steps)
-        steps = (*additions, *_route_steps(ready, found, progress), *announcements)
+        moves = chain(spread_steps(over, snapshot), _route_steps(ready, snapshot))
+        steps = (*additions, *_but(progress, moves), *announcements)
         _doom(stretch, snapshot, progress, present, doomed)
     if pending:  # the kernel adds the way to an IPv6 peer a little after its address
         yield from _batches(steps)
         steps = ()
-    last = chain(steps, _route_steps(pending, found, progress), _anchors(doomed, present, progress))
-    yield from _batches(last)
+    moves = chain(spread_steps(waiting, snapshot), _route_steps(pending, snapshot), sweep(spread))
+    yield from _batches(chain(steps, _but(progress, moves), _anchors(doomed, present, progress)))
     deletions = chain(_deletions(doomed, snapshot), _weigh_anchors(doomed, snapshot, present))
-    yield from _batches(step for step in deletions if not _refused(step, progress))
+    yield from _batches(_but(progress, deletions))
 
 
 def _test_addresses(
@@ -175,6 +185,10 @@ def _refused(step: Step, progress: Progress) -> bool:
     return bool(progress.refused) and identity(step) in progress.refused
 
 
+def _but(progress: Progress, steps: Iterable[Step]) -> Iterator[Step]:
+    return (step for step in steps if not _refused(step, progress))
+
+
 def _announce(
     address: DataAddress, target: str, snapshot: Snapshot, progress: Progress
 ) -> Announce:
@@ -218,26 +232,24 @@ def _ready(
     return ready, pending
 
 
-def _route_steps(
-    routes: Iterable[RoutePlacement],
-    found: Mapping[RouteIdentity, Mapping[str, Route]],
-    progress: Progress,
-) -> Iterator[Step]:
-    keys, ranks = {key for key, _ in found}, Counter(map(_rank, found))
+def _route_steps(routes: Iterable[RoutePlacement], snapshot: Snapshot) -> Iterator[Step]:
+    found, spread = snapshot.routes_by_identity, snapshot.spread_by_identity
+    there = snapshot.identities
+    keys, ranks = {key for key, _ in there}, Counter(map(_rank, there))
     for placement in routes:
         route, target = placement.route, placement.target
         assert target is not None
         where = found.get(route.identity, {})
         protocol = route.route.protocol if target == route.home else OWNER
         current = where.get(target)
-        steps: list[Step] = []
         if current is None or (current.protocol, current.source) != (protocol, route.route.source):
-            alike = ranks[_rank(route.identity)]
-            in_place = alike == 1 if where else alike == 0 and route.route.key in keys
-            steps.append(ReplaceRoute(route, target, protocol, in_place))
+            alike, is_there = ranks[_rank(route.identity)], route.identity in there
+            in_place = alike == 1 if is_there else alike == 0 and route.route.key in keys
+            yield ReplaceRoute(route, target, protocol, in_place)
         else:
-            steps += (DeleteRoute(r, m) for m, r in where.items() if m != target)
-        yield from (step for step in steps if not _refused(step, progress))
+            yield from (DeleteRoute(r, m) for m, r in where.items() if m != target)
+            left = spread.get(route.identity, ())
+            yield from (DeleteSpread(r) for r in left if r.protocol == OWNER)
 
 
 def _rank(identity: RouteIdentity) -> tuple[RouteKey, bool]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ipmp.world import Address, DataAddress, DataRoute, Route
+from ipmp.spread import Spreading
+from ipmp.world import Address, DataAddress, DataRoute, Route, SpreadRoute
 
 
 class AddAddress(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +58,34 @@ class DeleteRoute(msgspec.Struct, frozen=True, gc=False):
     member: str
 
 
+class MakeSpread(msgspec.Struct, frozen=True, gc=False):
+    """Let a route leave through several members, in place of what it is now.
+
+    Not in place: an operator's route is added as `ReplaceRoute` does it, one of our own is put in
+    front of those with the same key.
+    """
+
+    spreading: Spreading
+    in_place: bool = True
+
+    @property
+    def member(self) -> str:
+        """The first of its members."""
+        return self.spreading.members[0]
+
+
+class DeleteSpread(msgspec.Struct, frozen=True, gc=False):
+    """Remove a route over several members, or one that was made for spreading."""
+
+    route: SpreadRoute
+
+    @property
+    def member(self) -> str:
+        """The first of its members that is known by name."""
+        known = (name for name in self.route.members if not name.startswith("#"))
+        return next(known, self.route.members[0])
+
+
 class ShiftRoute(msgspec.Struct, frozen=True, gc=False):
     """Give the connected route of an address another metric (`away`), or its own one again.
 
@@ -83,6 +112,8 @@ Step = (
     | DeleteAddress
     | ReplaceRoute
     | DeleteRoute
+    | MakeSpread
+    | DeleteSpread
     | ShiftRoute
     | Announce
 )
@@ -103,6 +134,10 @@ def identity(step: Step) -> tuple[str, str]:
             return f"replace {route.route.key}", member
         case DeleteRoute(route=leftover, member=member):
             return f"delete {leftover.key}", member
+        case MakeSpread(spreading=spreading):
+            return f"spread {spreading.route.key}", ", ".join(spreading.members)
+        case DeleteSpread(route=spread):
+            return f"delete {spread.key}", ", ".join(spread.members)
         case ShiftRoute(address=held, member=member):
             return f"shift the connected route of {held.key}", member
         case Announce(address=address, member=member):

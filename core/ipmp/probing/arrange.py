@@ -145,10 +145,9 @@ def _candidates(
 
 
 def _next_hops(snapshot: Snapshot, family: Family) -> Iterator[str]:
-    for routes in snapshot.routes.values():
-        for route in routes:
-            if route.gateway is not None and _is_of(family, route.gateway):
-                yield route.gateway
+    for _, gateway in (*snapshot.routes_by_identity, *snapshot.spread_by_identity):
+        if gateway is not None and _is_of(family, gateway):
+            yield gateway
 
 
 def _is_of(family: Family, address: str) -> bool:

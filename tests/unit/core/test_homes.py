@@ -10,7 +10,7 @@ from ipmp.config import DeclaredAddress, GroupConfig, Probe
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.homes import Homes, dynamic_addresses, forget_missing, remember, retired, without
 from ipmp.world import IFA_F_PERMANENT, OWNER, SCOPE_LINK, Address, DataAddress, Route, Snapshot
-from tests.support.world import CODEC, MEMBERS, address, link, route, snapshot
+from tests.support.world import CODEC, MEMBERS, address, link, route, snapshot, spread
 
 ONE, TWO, SIX = "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64"
 GATEWAY = "192.0.2.254"
@@ -237,6 +237,23 @@ def test_after_a_clean_stop_what_is_nowhere_was_taken_away_on_purpose() -> None:
     assert forget_missing(homes, config(), snapshot({"b": [ONE]})) == Homes(
         {ONE: homes.addresses[ONE]}, ()
     )
+
+
+def test_a_route_that_is_spread_is_still_there() -> None:
+    default = route("default", "a", GATEWAY)
+    homes, _ = learn(snapshot({"a": [ONE]}, [default]))
+    found = snapshot({"a": [ONE]}, spread=[spread(default, "ab")])
+    assert forget_missing(homes, config(), found) == homes
+    for removed in ((), (default.key,)):
+        assert remember(homes, config(), found, CODEC, removed) == (homes, ())
+
+
+def test_a_route_that_is_removed_where_it_was_spread_is_forgotten() -> None:
+    default = route("default", "a", GATEWAY)
+    homes, _ = learn(snapshot({"a": [ONE]}, [default]))
+    left, (decision,) = remember(homes, config(), snapshot({"a": [ONE]}), CODEC, {default.key})
+    assert left.routes == ()
+    assert decision.kind is Kind.ROUTE_FORGOTTEN
 
 
 def test_after_a_clean_stop_what_is_declared_is_kept() -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ipmp.daemon.moves import BOUNDS, LEFT, MOVE_LIMIT, MOVE_WINDOW, RETURNED, Books
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.model import MoveReason
-from ipmp.world import DataRoute, Snapshot
-from tests.support.world import data_address, route, snapshot
+from ipmp.world import MADE, Route, Snapshot
+from tests.support.world import data_address, route, snapshot, spread
 
 ONE, TWO, THREE = (f"192.0.2.{n}/24" for n in (1, 2, 3))
 HOMELY = {key: data_address(key, n, home="a") for n, key in enumerate((ONE, TWO, THREE))}
@@ -34,6 +34,12 @@ def move(
     wall: float = 1000.0,
 ) -> Decision | None:
     return ledger.moved(HOMELY[key], target, reason, began, wall)
+
+
+def rerouted(ledger: Books, moved: Route, member: str, found: Snapshot) -> Decision:
+    decision = ledger.rerouted(moved, (member,), found)
+    assert decision is not None
+    return decision
 
 
 # Places -----------------------------------------------------------------------------------------
@@ -84,26 +90,65 @@ def test_a_route_moves_from_another_member_and_is_restored_otherwise(
 ) -> None:
     ledger = books()
     found = snapshot({}, [route("default", holder)] if holder else [])
-    decision = ledger.rerouted(DataRoute(route("default", "a"), "g"), member, found)
+    decision = rerouted(ledger, route("default", "a"), member, found)
     assert (decision.kind, decision.interface) == (kind, member)
     assert ledger.drift == {"address": 0, "route": drift}
 
 
 def test_a_route_that_others_turn_away_is_restored_and_no_move() -> None:
-    ledger, default = books(), DataRoute(route("default", "a"), "g")
+    ledger, default = books(), route("default", "a")
     elsewhere = snapshot({}, [route("default", "a")])
-    assert ledger.rerouted(default, "b", elsewhere).kind is Kind.ROUTE_MOVED
-    again = ledger.rerouted(default, "b", elsewhere)
+    assert rerouted(ledger, default, "b", elsewhere).kind is Kind.ROUTE_MOVED
+    again = rerouted(ledger, default, "b", elsewhere)
     assert (again.kind, again.reason) == (Kind.ROUTE_RESTORED, Reason.REROUTED)
     assert ledger.drift == {"address": 0, "route": 1}
 
 
+def test_a_route_that_is_spread_names_all_its_members() -> None:
+    ledger, default = books(), route("default", "a")
+    decision = ledger.rerouted(default, ("a", "b"), snapshot({}, [default]))
+    assert decision is not None
+    assert (decision.kind, decision.interface) == (Kind.ROUTE_MOVED, "a")
+    assert decision.detail["source"] == "a"
+    assert decision.detail["target"] == "a and b"
+    back = ledger.rerouted(default, ("a",), snapshot({}, spread=[spread(default, "ab")]))
+    assert back is not None
+    assert (back.kind, back.reason) == (Kind.ROUTE_MOVED, Reason.FAILBACK)
+    assert back.detail["source"] == "a and b"
+    assert ledger.drift["route"] == 0
+
+
+def test_a_spread_route_that_disappears_or_is_turned_is_restored() -> None:
+    ledger, default = books(), route("default", "a")
+    ledger.rerouted(default, ("a", "b"), snapshot({}, [default]))
+    for found, reason in (
+        (snapshot({}), Reason.FOREIGN_CHANGE),
+        (snapshot({}, [default]), Reason.REROUTED),
+    ):
+        decision = ledger.rerouted(default, ("b", "a"), found)
+        assert decision is not None
+        assert (decision.kind, decision.reason) == (Kind.ROUTE_RESTORED, reason)
+    assert ledger.drift["route"] == 2
+    same = snapshot({}, spread=[spread(default, "ab")])
+    assert ledger.rerouted(default, ("a", "b"), same) is None, "only its source has changed"
+
+
+def test_what_is_made_for_spreading_is_told_of_only_when_somebody_removes_it() -> None:
+    ledger, made = books(), route("192.0.2.0/24", "a", protocol=MADE)
+    there = snapshot({}, spread=[spread(made, "ab", protocol=MADE)])
+    assert ledger.rerouted(made, ("a", "b"), snapshot({})) is None
+    assert ledger.rerouted(made, ("a",), there) is None
+    decision = ledger.rerouted(made, ("a",), snapshot({}))
+    assert decision is not None
+    assert decision.kind is Kind.ROUTE_RESTORED
+
+
 def test_a_route_that_returns_says_that_it_fails_back() -> None:
-    ledger, default = books(), DataRoute(route("default", "a"), "g")
-    assert ledger.rerouted(default, "a", snapshot({}, [route("default", "b")])).reason is (
+    ledger, default = books(), route("default", "a")
+    assert rerouted(ledger, default, "a", snapshot({}, [route("default", "b")])).reason is (
         Reason.FAILBACK
     )
-    assert ledger.rerouted(default, "b", snapshot({}, [route("default", "a")])).reason is (
+    assert rerouted(ledger, default, "b", snapshot({}, [route("default", "a")])).reason is (
         Reason.USABLE_MEMBER
     )
 

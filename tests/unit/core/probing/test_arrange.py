@@ -15,6 +15,7 @@ from ipmp.world import (
     IFA_F_DEPRECATED,
     IFA_F_PERMANENT,
     IFA_F_TENTATIVE,
+    OWNER,
     SCOPE_LINK,
     SCOPE_UNIVERSE,
     Address,
@@ -22,6 +23,7 @@ from ipmp.world import (
     Route,
     RouteKey,
     Snapshot,
+    SpreadRoute,
     is_ipv4,
 )
 
@@ -185,6 +187,14 @@ def test_candidates_of_each_family_come_from_their_sources() -> None:
     assert candidates[V6].configured == ("fe80::9",)
     assert candidates[V6].routers == ("fe80::1", "fe80::2")
     assert {"192.0.2.5", "fe80::10", "fe80::11", "192.0.2.200"} <= candidates[V4].own
+
+
+def test_the_gateway_of_a_route_that_is_spread_is_a_router_too() -> None:
+    default = route("ni0", "192.0.2.1")
+    way = SpreadRoute(default.key, ("ni0", "ni1"), OWNER, default.gateway, None, b"")
+    snapshot = replace(BOTH, spread=[way])
+    assert arrange(CONFIG, snapshot, NOBODY, ()).candidates[V4].routers == ("192.0.2.1",)
+    assert inquire(CONFIG, snapshot).neighbours == {V6}
 
 
 def test_neighbours_are_asked_for_only_where_nothing_better_is_known() -> None:
