@@ -138,6 +138,7 @@ class InterfaceStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     duplicate_hwaddr: bool = False  # flag `h`
     nominated_ipv4: bool = False  # carries the group's IPv4 egress (flags `m` and `b`)
     nominated_ipv6: bool = False  # carries the group's IPv6 egress (flag `M`)
+    outbound: tuple[Family, ...] = ()  # families whose traffic leaves through it (OUTBOUND)
     present: bool = True
     ifindex: int = 0
     hwaddr: str = ""
@@ -198,6 +199,7 @@ class GroupStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     last_failover: float = 0.0
     failover_duration: Histogram | None = None  # detection -> moved and announced, seconds
     fights: tuple[Fight, ...] = ()
+    outbound: str = "single"  # or "spread": through all active members at once
 
 
 class DaemonStatus(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -11,7 +11,7 @@ import socket
 from typing import NamedTuple
 
 from ipmp.cli.table import Column
-from ipmp.model import AddressStatus, GroupStatus, InterfaceStatus, ProbeReport, Status
+from ipmp.model import AddressStatus, Family, GroupStatus, InterfaceStatus, ProbeReport, Status
 
 
 class AddressRow(NamedTuple):
@@ -19,7 +19,7 @@ class AddressRow(NamedTuple):
 
     address: AddressStatus
     name: str  # as shown: numeric, or its host name
-    active: tuple[str, ...]
+    outbound: tuple[str, ...]  # members through which its family's traffic leaves
 
 
 class GroupRow(NamedTuple):
@@ -54,8 +54,8 @@ ADDRESS = (
     Column[AddressRow](
         "OUTBOUND",
         23,
-        lambda r: " ".join(r.active) if r.address.interface else "",
-        lambda r: list(r.active) if r.address.interface else [],
+        lambda r: " ".join(r.outbound) if r.address.interface else "",
+        lambda r: list(r.outbound) if r.address.interface else [],
     ),
 )
 
@@ -101,13 +101,16 @@ PROBE = (
 
 
 def addresses(status: Status, *, numeric: bool) -> list[AddressRow]:
-    """Rows of -a."""
-    active = {
-        group.name: tuple(i.name for i in members(status, group.name) if i.active)
+    """Rows of -a. OUTBOUND is every active member where a group spreads, as Solaris always does."""
+    outbound = {
+        (group.name, family): tuple(
+            i.name for i in members(status, group.name) if i.active and family in i.outbound
+        )
         for group in status.groups
+        for family in Family
     }
     return [
-        AddressRow(a, _shown(a.address, numeric=numeric), active[a.group])
+        AddressRow(a, _shown(a.address, numeric=numeric), outbound[a.group, a.family])
         for a in sorted(status.addresses, key=lambda a: natural(a.address))
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipmp.daemon.journal import Journal
-from ipmp.model import AddressStatus, GroupStatus, InterfaceStatus, Status
+from ipmp.model import AddressStatus, Family, GroupStatus, InterfaceStatus, Status
 
 RECENT = 10
 
@@ -39,7 +39,21 @@ def _group(status: Status, group: GroupStatus) -> list[str]:
     sentences += [
         f"{i.name} is {i.state}: {i.reason}." for i in status.interfaces if i.group == group.name
     ]
+    if group.outbound == "spread":
+        ways = (
+            f"{_family(family)} through {_outbound(status, group, family)}" for family in Family
+        )
+        sentences.append(f"It spreads what it sends: {', '.join(ways)}.")
     return sentences
+
+
+def _family(family: Family) -> str:
+    return "IPv4" if family is Family.IPV4 else "IPv6"
+
+
+def _outbound(status: Status, group: GroupStatus, family: Family) -> str:
+    members = [i.name for i in status.interfaces if i.group == group.name and family in i.outbound]
+    return " and ".join(members) or "no interface"
 
 
 def _interface(status: Status, interface: InterfaceStatus) -> list[str]:

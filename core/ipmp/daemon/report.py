@@ -24,6 +24,8 @@ from ipmp.world import AF_INET, AF_INET6, DataAddress, Link, Snapshot, is_ipv4
 if TYPE_CHECKING:
     from ipmp.daemon.runner import Runner
 
+FAMILIES = {Family.IPV4: AF_INET, Family.IPV6: AF_INET6}
+
 
 def group_status(runner: Runner) -> GroupStatus:
     """One group's part of the status."""
@@ -35,6 +37,7 @@ def group_status(runner: Runner) -> GroupStatus:
         usable=group.usable,
         min_usable=runner.config.min_usable,
         failback=runner.config.failback,
+        outbound=runner.config.outbound,
         failure_detection_time=runner.prober.engine.detection_time,
         since=group.since,
         failovers={str(reason): count for reason, count in books.failovers.items()},
@@ -47,7 +50,8 @@ def group_status(runner: Runner) -> GroupStatus:
 
 def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStatus]:
     """The members of one group, in configured order."""
-    nominated = {family: _egress(runner, family) for family in (AF_INET, AF_INET6)}
+    egress = {family: _egress(runner, af) for family, af in FAMILIES.items()}
+    nominated = {family: next(iter(members), None) for family, members in egress.items()}
     for member in runner.members.group.members:
         link = runner.members.links.get(member.name)
         offline = intent.offline.get(member.name)
@@ -62,8 +66,9 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
             inactive=member.inactive,
             down=member.state is InterfaceState.OFFLINE and not twin,  # somebody emptied it
             duplicate_hwaddr=twin,
-            nominated_ipv4=nominated[AF_INET] == member.name,
-            nominated_ipv6=nominated[AF_INET6] == member.name,
+            nominated_ipv4=nominated[Family.IPV4] == member.name,
+            nominated_ipv6=nominated[Family.IPV6] == member.name,
+            outbound=tuple(f for f, members in egress.items() if member.name in members),
             present=link is not None,
             ifindex=link.ifindex if link else 0,
             hwaddr=link.hwaddr if link else "",
@@ -119,17 +124,28 @@ def _link(link: Link | None) -> LinkState:
     return LinkState.UP if link.carrier else LinkState.DOWN
 
 
-def _egress(runner: Runner, family: int) -> str | None:
-    """The member through which the group's routes of a family leave, else its first address's."""
+def _egress(runner: Runner, family: int) -> list[str]:
+    """Active members through which routes of a family leave, else that of its first address.
+
+    A route of last resort on one member alone is not in use while another one is better.
+    """
     active = [m.name for m in runner.members.group.members if m.active]
-    for name in active:
-        if any(r.key.family == family for r in runner.snapshot.routes.get(name, ())):
-            return name
+    snapshot = runner.snapshot
+    leaving = {
+        name
+        for name, routes in snapshot.routes.items()
+        if any(route.key.family == family for route in routes)
+    }
+    for route in snapshot.spread:
+        if route.key.family == family and (len(route.members) > 1 or family == AF_INET):
+            leaving.update(route.members)
+    if any(name in leaving for name in active):
+        return [name for name in active if name in leaving]
     for address in runner.homes.addresses.values():
         place = runner.books.places.get(address.key)
         if address.spec.family == family and place is not None and place.member in active:
-            return place.member
-    return None
+            return [place.member]
+    return []
 
 
 _REASONS = {

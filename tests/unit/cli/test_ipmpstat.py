@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ipmp.cli import columns
 from ipmp.cli.ipmpstat import USAGE, UsageError, parse
@@ -46,8 +47,10 @@ STATUS = Status(
     interfaces=(
         interface("net10", "storage-fabric-a", InterfaceState.FAILED),
         interface("net2", "ipmp0", active=False, standby=True, inactive=True),
-        interface("net1", "ipmp0"),
-        interface("net0", "ipmp0", nominated_ipv4=True, nominated_ipv6=True),
+        interface("net1", "ipmp0", outbound=tuple(Family)),
+        interface(
+            "net0", "ipmp0", nominated_ipv4=True, nominated_ipv6=True, outbound=tuple(Family)
+        ),
         interface("net5", "ipmp0", OFFLINE, down=True),
     ),
     addresses=(
@@ -87,6 +90,21 @@ def test_addresses() -> None:
         "192.0.2.20                up     ipmp0       net0        net0 net1",
         "198.51.100.9              down   storage-fabric-a --     --",
         "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff up ipmp0 net1     net0 net1",
+    ]
+
+
+def test_outbound_are_the_members_through_which_that_family_leaves() -> None:
+    interfaces = (
+        interface("net0", "ipmp0", outbound=tuple(Family)),
+        interface("net1", "ipmp0", outbound=(Family.IPV4,)),
+        interface("net2", "ipmp0", OFFLINE, outbound=(Family.IPV4,)),
+    )
+    rows = columns.addresses(replace(STATUS, interfaces=interfaces), numeric=True)
+    assert shown(columns.ADDRESS, rows, "address,outbound") == [
+        "ADDRESS                   OUTBOUND",
+        "192.0.2.20                net0 net1",
+        "198.51.100.9              --",
+        "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff net0",
     ]
 
 

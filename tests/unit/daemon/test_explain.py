@@ -9,7 +9,7 @@ from ipmp.daemon.explain import RECENT, explain
 from ipmp.daemon.journal import Journal
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.history import History
-from ipmp.model import HoldIntent, Status
+from ipmp.model import Family, HoldIntent, Status
 from tests.support import exporter_statuses as statuses
 
 
@@ -32,6 +32,22 @@ def test_a_group_tells_of_itself_and_of_each_member(journal: Journal) -> None:
         f"interfaces are usable, at least {group.min_usable} must stay so."
     )
     assert [sentence.split(" is ")[0] for sentence in members] == list(group.interfaces)
+
+
+def test_a_group_that_spreads_tells_through_which_interfaces(journal: Journal) -> None:
+    status = statuses.healthy()
+    group = replace(status.groups[0], outbound="spread")
+    first, second, *others = (i for i in status.interfaces if i.group == group.name)
+    interfaces = (
+        replace(first, outbound=tuple(Family)),
+        replace(second, outbound=(Family.IPV4,)),
+        *others,
+    )
+    status = replace(status, groups=(group,), interfaces=interfaces)
+    assert (explain(status, journal, group.name) or [])[-1] == (
+        f"It spreads what it sends: IPv4 through {first.name} and {second.name}, "
+        f"IPv6 through {first.name}."
+    )
 
 
 def test_an_interface_tells_its_state_and_what_it_carries(journal: Journal) -> None:

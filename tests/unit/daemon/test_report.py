@@ -27,8 +27,8 @@ from ipmp.model import (
     OfflineIntent,
 )
 from ipmp.probing import Engine
-from ipmp.world import AF_INET6, Link, Snapshot
-from tests.support.world import MEMBERS, data_address, group, link, route, snapshot
+from ipmp.world import AF_INET6, MADE, Link, Snapshot
+from tests.support.world import MEMBERS, data_address, group, link, route, snapshot, spread
 
 ONE, TWO, SIX = "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64"
 WORKS = {"state": InterfaceState.OK, "known": True, "event": Event.LINK_UP}
@@ -164,6 +164,30 @@ def test_without_routes_nominated_is_the_member_of_the_first_address() -> None:
     status = list(interface_statuses(runner(group(), snapshot({}), homes, books), Intent()))
     assert [i.name for i in status if i.nominated_ipv4] == ["b"]
     assert [i.name for i in status if i.nominated_ipv6] == ["c"]
+
+
+def test_what_is_spread_leaves_through_all_its_members_and_one_is_nominated() -> None:
+    default, six = route("default", "a"), route("default", "a", family=AF_INET6)
+    last_resort = [
+        spread(route("2001:db8::/64", m, family=AF_INET6), m, protocol=MADE) for m in MEMBERS
+    ]
+    ways = [spread(default, "abc"), spread(six, "bc"), *last_resort]
+    found = snapshot({}, spread=ways)
+    status = list(interface_statuses(runner(group("ab"), found), Intent()))
+    assert [i.name for i in status if Family.IPV4 in i.outbound] == ["a", "b"]
+    assert [i.name for i in status if Family.IPV6 in i.outbound] == ["b"]
+    assert [i.name for i in status if i.nominated_ipv4] == ["a"]
+    assert [i.name for i in status if i.nominated_ipv6] == ["b"]
+
+
+def test_one_member_sends_where_nothing_is_spread() -> None:
+    found = snapshot({}, [route("default", "b"), route("default", "c", family=AF_INET6)])
+    status = list(interface_statuses(runner(group(), found), Intent()))
+    assert {i.name: i.outbound for i in status} == {
+        "a": (),
+        "b": (Family.IPV4,),
+        "c": (Family.IPV6,),
+    }
 
 
 def test_a_member_that_is_not_active_is_never_nominated() -> None:
