@@ -12,7 +12,7 @@ from ipmp.daemon.members import Members
 from ipmp.daemon.runner import Runner
 from ipmp.daemon.sysctls import SysctlKeeper
 from ipmp.decision import Decision, Kind, Reason
-from ipmp.homes import Homes, retired
+from ipmp.homes import Homes, retired, without
 from ipmp.intent import Intent, IntentStore
 from ipmp.kernel.protocol import Changes
 from ipmp.plan import gather
@@ -83,11 +83,13 @@ class Groups:
             runner.changed(changes)
 
     def _add(self, config: GroupConfig, clean: bool) -> None:
+        """Start a group; the last daemon may have known it by another configuration."""
         self._sysctls.keep(config)
-        homes = self._homes.get(config.name, Homes())
+        homes = without(self._homes.get(config.name, Homes()), (), config.members)
         intent = self._house.intent
         members = Members(self._house, config, intent.inactive, intent.failed)
         runner = Runner(self._house, config, homes, members, clean)
+        runner.retirement.ask(_retirements(homes, config))
         self.runners[config.name] = runner
         task = asyncio.create_task(runner.run(), name=f"group {config.name}")
         task.add_done_callback(self._ended)
@@ -103,12 +105,7 @@ class Groups:
         self._let_go([m for m in runner.config.members if m not in config.members])
         self._sysctls.keep(config)
         steps = list(runner.retired_tests(config))
-        runner.retirement.ask(
-            {
-                a.key: Decision(Kind.ADDRESS_RETIRED, Reason.DECLARED, a.group, address=a.key)
-                for a in retired(runner.homes, config)
-            }
-        )
+        runner.retirement.ask(_retirements(runner.homes, config))
         runner.configure(config)
         self.save_homes()
         if steps:
@@ -148,3 +145,11 @@ class Groups:
         """A runner ends only by cancellation; anything else is a defect that ends the daemon."""
         if not task.cancelled() and not self.failed.done():
             self.failed.set_exception(task.exception() or RuntimeError(task.get_name()))
+
+
+def _retirements(homes: Homes, config: GroupConfig) -> dict[str, Decision]:
+    """Addresses that the configuration does not list any more, and why they go."""
+    return {
+        a.key: Decision(Kind.ADDRESS_RETIRED, Reason.DECLARED, a.group, address=a.key)
+        for a in retired(homes, config)
+    }
