@@ -154,10 +154,13 @@ def _twins(group: Group, facts: Mapping[str, Facts]) -> set[str]:
 def _tell_group_failures(
     group: Group, facts: Mapping[str, Facts], events: dict[str, Event]
 ) -> None:
-    """Lost probes for which nobody vouches are the group's failure, and then every member's."""
+    """Lost probes for which nobody vouches are the group's failure, and then every member's.
+
+    Who is repaired in this look vouches, too.
+    """
     views = {
         m.name: View(
-            m.functioning,
+            m.functioning or _works(m.state, events[m.name]),
             events[m.name] not in BROKEN and events[m.name] not in (Event.OFFLINE, Event.DUPLICATE),
             facts[m.name].standing,
         )

@@ -226,3 +226,19 @@ def test_a_member_that_had_lost_its_probes_stays_failed_over_a_restart() -> None
     assert host.at(1.0)["a"] is Event.PROVING
     host.standings["a"] = WORKS
     assert host.at(2.0)["a"] is Event.LINK_UP
+
+
+def test_a_member_that_is_repaired_in_this_look_vouches_for_the_group() -> None:
+    """Else one whose path is dead since its link came back keeps all of them down, for ever."""
+    host = Host("a", "b")
+    host.standings = dict.fromkeys("ab", WORKS)
+    host.at(1.0)
+    host.carrier("a", False, 2.0)
+    host.standings["b"] = LOST
+    assert host.at(100.0)["b"] is Event.GROUP_LOST, "nobody works who could vouch"
+    host.standings["a"] = LOST
+    assert host.carrier("a", True, 101.0) is Event.GROUP_LOST
+    host.standings["b"] = replace(WORKS, since=200.0, last_success=200.0)
+    events = host.at(200.0)
+    assert (events["a"], events["b"]) == (Event.PROBES_LOST, Event.LINK_UP)
+    assert host.state("b") is InterfaceState.OK
