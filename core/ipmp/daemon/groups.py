@@ -102,12 +102,15 @@ class Groups:
         await asyncio.gather(*(runner.looked() for runner in self.runners.values()))
 
     async def _reconfigure(self, runner: Runner, config: GroupConfig) -> None:
-        self._let_go([m for m in runner.config.members if m not in config.members])
-        self._sysctls.keep(config)
-        steps = list(runner.retired_tests(config))
-        runner.retirement.ask(_retirements(runner.homes, config))
-        runner.configure(config)
-        self.save_homes()
+        """Between two passes: one that has read other members must not learn from them any more."""
+        runner.wake()
+        async with runner.turn:
+            self._let_go([m for m in runner.config.members if m not in config.members])
+            self._sysctls.keep(config)
+            steps = list(runner.retired_tests(config))
+            runner.retirement.ask(_retirements(runner.homes, config))
+            runner.configure(config)
+            self.save_homes()
         if steps:
             self._house.kernel.links(config.members)
             kernel = self._house.kernel

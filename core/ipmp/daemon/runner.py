@@ -76,6 +76,7 @@ class Runner:
         self._first = True
         self._removed: set[RouteKey] = set()
         self._warned: set[str] = set()
+        self.turn = asyncio.Lock()  # of a pass, or of a reload
         self._wake = asyncio.Event()
         self._stir = asyncio.Event()
         self._urgent = False
@@ -137,7 +138,7 @@ class Runner:
         await self._looked.wait()
 
     def configure(self, config: GroupConfig) -> None:
-        """Go on with another configuration; members that stay keep their state."""
+        """Go on with another configuration, in a `turn`; members that stay keep their state."""
         self.config = self.executor.config = config
         self.members.configure(config)
         self.outbound.part(r for r in self.homes.routes if r.home not in config.members)
@@ -166,7 +167,8 @@ class Runner:
                     self.executor.noticed = self.context.monotonic()
                 self._wake.clear()
                 self._urgent = False
-                self._again = await self._try_converge()
+                async with self.turn:
+                    self._again = await self._try_converge()
                 self._looked.set()
                 if foreign:
                     await self._sleep(FOREIGN_SECONDS, urgent_only=True)
