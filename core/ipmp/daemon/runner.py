@@ -9,7 +9,7 @@ a new reading. Between passes it ticks: paced announcements go out, drains are j
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import suppress
 
 import structlog
@@ -247,7 +247,7 @@ class Runner:
         self._next_reconcile = self.context.monotonic() + RECONCILE_SECONDS
         decisions = self.members.observe()
         self._announce_anew()
-        before = self.snapshot
+        before, removed = self.snapshot, frozenset(self._removed)
         self.snapshot = await self.context.kernel.snapshot(self.members.links)
         homes, retired = await self.retirement.carry_out(
             self.config, self.members.group, self.homes, self.snapshot
@@ -255,7 +255,7 @@ class Runner:
         if retired:
             self._remember(homes)
             self.snapshot = await self.context.kernel.snapshot(self.members.links)
-        decisions += (*retired, *await self._learn())
+        decisions += (*retired, *await self._learn(removed))
         decisions += self._intruders(before)
         size = self.homes.size
         placements, routes, spread = await aside(size, self._place)
@@ -296,7 +296,7 @@ class Runner:
             await asyncio.sleep(0)
         self.context.passed()
 
-    async def _learn(self) -> Iterable[Decision]:
+    async def _learn(self, heard: Set[RouteKey]) -> Iterable[Decision]:
         """Take note of what the snapshot shows for the first time."""
         homes, first = self.homes, self._first
         self._first = False
@@ -304,7 +304,7 @@ class Runner:
         if first and self._clean and not self.members.differ():
             homes = forget_missing(homes, self.config, self.snapshot)
         removed = self._removed - self._lost_with_links() if self._removed else frozenset()
-        self._removed.clear()
+        self._removed -= heard  # what was removed during the reading may still be in it
         homes, decisions = await aside(
             self.snapshot.size,
             remember,
