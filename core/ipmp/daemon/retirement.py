@@ -7,7 +7,7 @@ address again from a reading that was taken before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
@@ -17,7 +17,8 @@ from ipmp.daemon.outbound import ahead
 from ipmp.decision import Decision
 from ipmp.group import Group
 from ipmp.homes import Homes, without
-from ipmp.plan import DeleteAddress, retire
+from ipmp.kernel.protocol import Failure
+from ipmp.plan import AddAnchor, DeleteAddress, Step, retire
 from ipmp.world import Snapshot
 
 SECONDS = 10.0  # longest wait for the pass that does it
@@ -58,15 +59,11 @@ class Retirement:
     ) -> tuple[Homes, list[Decision]]:
         """Delete them from all members; the snapshot is out of date if there were any.
 
-        What the kernel refuses to delete is tried again by the next pass.
+        What the kernel refuses is tried again by the next pass.
         """
         if not self._asked:
             return homes, []
-        kernel = self._context.kernel
-        before = ahead(config, group, homes, self._asked, snapshot)
-        steps = [*before, *retire(self._asked, snapshot)]
-        failures = await kernel.apply(kernel.prepare(steps))
-        kept = {f.step.key for f in failures if isinstance(f.step, DeleteAddress)}
+        kept = await self._delete(ahead(config, group, homes, self._asked, snapshot), snapshot)
         done = {key: decision for key, decision in self._asked.items() if key not in kept}
         for key in done:
             del self._asked[key]
@@ -75,3 +72,12 @@ class Retirement:
                 self._announcer.withdraw(key, member)
         gone = [homes.addresses[key] for key in done if key in homes.addresses]
         return without(homes, gone, config.members), list(done.values())
+
+    async def _delete(self, before: Sequence[Step], snapshot: Snapshot) -> set[str]:
+        """Return those that are still there; without an anchor, nothing is deleted."""
+        kernel, failures = self._context.kernel, list[Failure]()
+        for batch in (before, *retire(self._asked, snapshot)):
+            failures = await kernel.apply(kernel.prepare(batch))
+            if any(isinstance(failure.step, AddAnchor) for failure in failures):
+                return set(self._asked)
+        return {f.step.key for f in failures if isinstance(f.step, DeleteAddress)}

@@ -142,11 +142,12 @@ def _stretches(wanted: Sequence[_Wanted]) -> Iterator[Sequence[_Wanted]]:
         yield wanted[start : start + STRETCH]
 
 
-def retire(keys: Container[str], snapshot: Snapshot) -> list[Step]:
-    """Steps that take addresses away from every member, for good (invariants D and E)."""
+def retire(keys: Container[str], snapshot: Snapshot) -> Iterator[list[Step]]:
+    """Batches that take addresses away from every member, for good (invariants D and E)."""
     present = {member: set(held) for member, held in snapshot.addresses.items()}
     doomed = {member: {key for key in held if key in keys} for member, held in present.items()}
-    return [*_anchors(doomed, present, Progress()), *_deletions(doomed, snapshot)]
+    yield list(_anchors(doomed, present, Progress()))
+    yield list(_deletions(doomed, snapshot))
 
 
 def _additions(
