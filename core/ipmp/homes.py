@@ -182,7 +182,7 @@ def _found(
 
 def _refreshed(old: DataAddress, seen: Address, codec: Codec) -> DataAddress:
     """Somebody may have changed metric, broadcast or label of an address at home: keep that."""
-    if seen.raw == old.seen or seen.member != old.home or seen.proto == OWNER:
+    if seen.raw == old.seen or seen.member != old.home or seen.proto == OWNER or seen.shifted:
         return old
     return msgspec.structs.replace(
         old,

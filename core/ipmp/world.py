@@ -74,6 +74,7 @@ class Address(msgspec.Struct, frozen=True, gc=False):
     label: str
     raw: bytes  # the netlink payload (ifaddrmsg and attributes)
     peer: str = ""  # of a point-to-point address
+    shifted: bool = False  # its connected route is away (`plan.onlink`)
 
     @property
     def dynamic(self) -> bool:

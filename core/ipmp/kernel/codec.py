@@ -62,6 +62,7 @@ RTA_MULTIPATH, RTA_CACHEINFO, RTA_TABLE, RTA_VIA, RTA_NH_ID = 9, 12, 15, 18, 30
 RTNH_F_ONLINK = 0x4
 RTN_UNICAST = 1
 TABLE_MAIN, TABLE_LOCAL = 254, 255
+AWAY = 0x69706D70  # metric of a connected route that is about to come back behind others
 LABEL_BYTES = 15  # IFNAMSIZ less the closing NUL
 
 #: Routes of these owners are put back by whoever made them: kernel connected routes, RA, DHCP and
@@ -87,7 +88,7 @@ def parse_address(payload: bytes, member: str) -> Address:
     Walks the attributes itself: this is the inner loop of a dump of thousands of addresses.
     """
     family, prefixlen, flags, scope, _ = IFADDRMSG.unpack_from(payload)
-    proto, label, own, peer = 0, "", b"", b""
+    proto, label, own, peer, shifted = 0, "", b"", b"", False
     offset, end = IFADDRMSG.size, len(payload)
     while offset < end:
         length, kind = ATTRIBUTE.unpack_from(payload, offset)
@@ -101,10 +102,12 @@ def parse_address(payload: bytes, member: str) -> Address:
             label = payload[offset + 4 : offset + length - 1].decode(errors="replace")
         elif kind == IFA_PROTO:
             proto = payload[offset + 4]
+        elif kind == IFA_RT_PRIORITY:
+            shifted = U32.unpack_from(payload, offset + 4)[0] == AWAY
         offset += (length + 3) & ~3 or end
     key = f"{socket.inet_ntop(family, own or peer)}/{prefixlen}"
     other = socket.inet_ntop(family, peer) if own and peer and own != peer else ""
-    return Address(key, family, member, flags, scope, proto, label, payload, other)
+    return Address(key, family, member, flags, scope, proto, label, payload, other, shifted)
 
 
 def address_index(payload: bytes) -> int:
@@ -115,6 +118,8 @@ def address_index(payload: bytes) -> int:
 def spec_of(address: Address) -> AddressSpec:
     """What of an address found on a member must survive a move."""
     left_out = {IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO}
+    if address.shifted:
+        left_out.add(IFA_RT_PRIORITY)
     found = dict(attributes(address.raw, IFADDRMSG.size))
     kept = b"".join(attribute(kind, found[kind]) for kind in found if kind not in left_out)
     if address.flags & IFA_F_DEPRECATED:
@@ -160,25 +165,32 @@ def add_address(spec: AddressSpec, ifindex: int, label: str, proto: int) -> byte
     return head + spec.attributes + tail
 
 
-def shift_route(address: Address, ifindex: int, away: bool) -> bytes:
+def shift_route(address: Address, spec: AddressSpec, ifindex: int, away: bool) -> bytes:
     """RTM_NEWADDR that changes the metric of an address's connected route, or gives it back.
 
     A route that gets a metric comes behind all that have it already. The kernel makes the new one
     before it takes an old IPv4 one away (linux:net/ipv4/devinet.c fib_modify_prefix_metric); for
     IPv6 it knows no way back to "none", so the metric that this means is named.
     """
-    kept, metric = b"", 0 if address.family == AF_INET else IP6_RT_PRIO_ADDRCONF
-    for kind, value in attributes(address.raw, IFADDRMSG.size):
-        if kind == IFA_RT_PRIORITY:
-            metric = U32.unpack(value)[0]
-        elif kind != IFA_CACHEINFO:
-            kept += attribute(kind, value)
+    kept = b"".join(
+        attribute(kind, value)
+        for kind, value in attributes(address.raw, IFADDRMSG.size)
+        if kind not in (IFA_RT_PRIORITY, IFA_CACHEINFO)
+    )
     if address.flags & IFA_F_DEPRECATED:
         kept += DEPRECATED
-    kept += attribute(IFA_RT_PRIORITY, U32.pack(metric ^ 1 if away else metric))
+    kept += attribute(IFA_RT_PRIORITY, U32.pack(AWAY if away else _route_metric(spec)))
     family, prefixlen, flags, scope, _ = IFADDRMSG.unpack_from(address.raw)
     head = IFADDRMSG.pack(family, prefixlen, flags, scope, ifindex)
     return request(RTM_NEWADDR, NLM_F_REPLACE, head + kept)
+
+
+def _route_metric(spec: AddressSpec) -> int:
+    """The metric that the connected route of an address has when it is not shifted."""
+    for kind, value in attributes(spec.attributes, 0):
+        if kind == IFA_RT_PRIORITY:
+            return int(U32.unpack(value)[0])
+    return 0 if spec.family == AF_INET else IP6_RT_PRIO_ADDRCONF
 
 
 def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:

@@ -75,10 +75,10 @@ def encode(step: Step, links: Mapping[str, Link]) -> tuple[bytes, AddressEvent |
             return codec.replace_route(route.route, index, protocol), None
         case ReplaceRoute(route=route, protocol=protocol):
             return codec.add_route(route.route, index, protocol), None
-        case ShiftRoute(address=held, away=away):
+        case ShiftRoute(address=held, spec=spec, away=away):
             if held.family == AF_INET6:
                 event = (codec.RTM_NEWADDR, index, held.key)
-            return codec.shift_route(held, index, away), event
+            return codec.shift_route(held, spec, index, away), event
         case DeleteRoute(route=route):
             return codec.delete_route(route, index), None
         case MakeSpread(spreading=spreading, in_place=in_place):

@@ -22,6 +22,7 @@ from ipmp.world import (
     IFA_F_NOPREFIXROUTE,
     IFA_F_SECONDARY,
     Address,
+    AddressSpec,
     DataAddress,
     Snapshot,
     is_ipv4,
@@ -36,9 +37,16 @@ class OnLink:
     def __init__(self, wanted: Iterable[tuple[DataAddress, str]], snapshot: Snapshot) -> None:
         self._wanted = wanted
         self._snapshot = snapshot
+        self._specs: dict[str, AddressSpec] = {}
         self._ranks: dict[tuple[str, str], float] = {}  # by key and member, of what stays there
         self._routes: dict[_Network, dict[str, list[Address]]] = {}  # by network and member
         self._read = False
+
+    def interrupted(self, address: DataAddress, member: str) -> Iterator[ShiftRoute]:
+        """Yield the way back of a route that was left away: by a refusal, or by a crash."""
+        found = self._snapshot.addresses[member].get(address.key)
+        if found is not None and found.shifted:
+            yield ShiftRoute(found, address.spec, member, away=False)
 
     def returned(self, address: DataAddress, member: str) -> Iterator[ShiftRoute]:
         """Yield what follows, in order, when `member` is given this address."""
@@ -51,8 +59,8 @@ class OnLink:
         places = (self._place(other, held) for other, held in routes.items())
         behind = [place for place in places if place is not None and place[0] > address.order]
         for _, other, found in sorted(behind, key=lambda place: place[:2]):
-            yield ShiftRoute(found, other, away=True)
-            yield ShiftRoute(found, other, away=False)
+            yield ShiftRoute(found, self._specs[found.key], other, away=True)
+            yield ShiftRoute(found, self._specs[found.key], other, away=False)
         routes[member] = []
 
     def _place(self, member: str, held: Iterable[Address]) -> tuple[float, str, Address] | None:
@@ -68,6 +76,7 @@ class OnLink:
             return
         self._read = True
         for address, target in self._wanted:
+            self._specs[address.key] = address.spec
             self._ranks[address.key, target] = address.order if target == address.home else inf
         for member, held in self._snapshot.addresses.items():
             for one in held.values():

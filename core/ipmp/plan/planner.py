@@ -164,6 +164,8 @@ def _additions(
     for address, target in stretch:
         key, on_target = address.key, present.setdefault(target, set())
         if key in on_target:
+            shifts = onlink.interrupted(address, target)
+            additions += (step for step in shifts if not _refused(step, progress))
             if (key, target) not in progress.announced:
                 announcements.append(_announce(address, target, snapshot, progress))
         elif target in snapshot.links:

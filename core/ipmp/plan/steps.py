@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ipmp.spread import Spreading
-from ipmp.world import Address, DataAddress, DataRoute, Route, SpreadRoute
+from ipmp.world import Address, AddressSpec, DataAddress, DataRoute, Route, SpreadRoute
 
 
 class AddAddress(msgspec.Struct, frozen=True, gc=False):
@@ -93,6 +93,7 @@ class ShiftRoute(msgspec.Struct, frozen=True, gc=False):
     """
 
     address: Address
+    spec: AddressSpec
     member: str
     away: bool
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ipmp.config import DeclaredAddress, GroupConfig, Probe
 from ipmp.decision import Decision, Kind, Reason
@@ -112,8 +113,9 @@ def test_what_somebody_changes_at_home_is_kept() -> None:
         address(ONE, "b", proto=OWNER, label="b:1"),
         address(ONE, "b"),
         address(ONE, "a", proto=OWNER),
+        replace(address(ONE, "a", more="metric 1768975728"), shifted=True),
     ],
-    ids=["away", "foreign and away", "ours at home"],
+    ids=["away", "foreign and away", "ours at home", "its route is away"],
 )
 def test_a_copy_teaches_nothing(copy: Address) -> None:
     homes, _ = learn(snapshot({"a": [ONE]}))

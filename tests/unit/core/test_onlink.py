@@ -7,9 +7,20 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from ipmp.placement import network, place_addresses
-from ipmp.plan import AddAddress, AddAnchor, DeleteAddress, Progress, ShiftRoute, Step, plan
+from ipmp.decision import Reason
+from ipmp.placement import Placement, network, place_addresses
+from ipmp.plan import (
+    AddAddress,
+    AddAnchor,
+    DeleteAddress,
+    Progress,
+    ShiftRoute,
+    Step,
+    identity,
+    plan,
+)
 from ipmp.plan.onlink import OnLink
 from ipmp.world import (
     IFA_F_NOPREFIXROUTE,
@@ -54,6 +65,18 @@ def test_a_guest_that_stays_comes_last_and_one_that_leaves_is_not_shifted() -> N
     staying = [(first, "b"), (guest, "c")]
     assert shifted(first, "b", {"c": [A]}, staying) == [(A, "c", True), (A, "c", False)]
     assert shifted(first, "b", {"c": [A]}, [(first, "b"), (guest, "a")]) == []
+
+
+def test_a_route_that_was_left_away_is_given_its_metric_back() -> None:
+    left = replace(address(B, "b"), shifted=True)
+    placements = [Placement(HOMELY[1], "b", Reason.OPERATOR)]
+    steps = [s for b in plan(placements, (), snapshot({"b": [left]}), Progress()) for s in b]
+    assert [s for s in steps if isinstance(s, ShiftRoute)] == [
+        ShiftRoute(left, HOMELY[1].spec, "b", away=False)
+    ]
+    refused = Progress(refused={identity(steps[0])})
+    again = [s for b in plan(placements, (), snapshot({"b": [left]}), refused) for s in b]
+    assert not any(isinstance(s, ShiftRoute) for s in again)
 
 
 def test_a_guest_that_arrives_shifts_nothing() -> None:
