@@ -146,7 +146,7 @@ def _learn_addresses(
             known[key] = DataAddress(spec, config.name, order, declaration.home, False, OWNER)
             order += 1
         elif declaration.home is not None and old.home != declaration.home:
-            known[key] = msgspec.structs.replace(old, home=declaration.home)
+            known[key] = msgspec.structs.replace(old, home=declaration.home, label="")
     return known
 
 

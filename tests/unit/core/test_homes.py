@@ -77,6 +77,13 @@ def test_a_declared_home_outranks_where_it_is_found_and_may_change() -> None:
     assert whereabouts(homes) == {ONE: "a"}
 
 
+def test_another_home_does_not_take_over_the_label() -> None:
+    found = snapshot({"a": [address(ONE, "a", label="a:web")]})
+    homes, _ = learn(found, config(DeclaredAddress(ONE, home="a")))
+    homes, _ = learn(found, config(DeclaredAddress(ONE, home="b")), homes)
+    assert homes.addresses[ONE].label == ""
+
+
 def test_what_is_declared_and_nowhere_has_no_home_and_comes_last() -> None:
     homes, _ = learn(snapshot({"a": [TWO]}), config(DeclaredAddress(ONE)))
     assert whereabouts(homes) == {TWO: "a", ONE: None}
