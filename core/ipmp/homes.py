@@ -14,7 +14,6 @@ import msgspec
 from ipmp.config import GroupConfig
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.world import (
-    AF_INET,
     OWNER,
     SCOPE_UNIVERSE,
     Address,
@@ -26,6 +25,7 @@ from ipmp.world import (
     RouteKey,
     Snapshot,
     address_of,
+    place_of,
 )
 
 
@@ -211,6 +211,7 @@ def _learn_routes(
     known = {r.identity: r for r in homes.routes}
     found = [route for held in snapshot.routes.values() for route in held]
     present = snapshot.identities
+    fresh = present - known.keys()
     for route in found:
         old = known.get(route.identity)
         if old is None:
@@ -220,7 +221,7 @@ def _learn_routes(
                 known[route.identity] = _without_source(old, route)
         elif route.protocol != OWNER and route != old.route and old.route not in found:
             known[route.identity] = DataRoute(route, config.name)
-    _drop_replaced(known, found, present)
+    _drop_replaced(known, present, fresh)
     for identity, gone in list(known.items()):
         if identity[0] in removed and identity not in present:
             del known[identity]
@@ -230,19 +231,18 @@ def _learn_routes(
 
 def _drop_replaced(
     known: dict[RouteIdentity, DataRoute],
-    found: Collection[Route],
     present: Collection[RouteIdentity],
+    fresh: Collection[RouteIdentity],
 ) -> None:
-    """A route is gone because another one took over its place in the kernel: `ip route replace`."""
-    taken = {_place_of(route) for route in found}
-    for identity, route in list(known.items()):
-        if identity not in present and _place_of(route.route) in taken:
+    """A route is gone because a fresh one took over its place in the kernel: `ip route replace`.
+
+    One that has been beside it before has not, unless it had taken over while the kernel was read.
+    """
+    taken = set(map(place_of, fresh))
+    taken |= {place for place in map(place_of, present) if place[1]}
+    for identity in list(known):
+        if identity not in present and place_of(identity) in taken:
             del known[identity]
-
-
-def _place_of(route: Route) -> tuple[RouteKey, bool]:
-    """What only one route can have; IPv6 keeps one with and one without a gateway."""
-    return route.key, route.key.family != AF_INET and route.gateway is not None
 
 
 def _without_source(old: DataRoute, found: Route) -> DataRoute:

@@ -130,6 +130,17 @@ class RouteKey(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 RouteIdentity = tuple[RouteKey, str | None]  # the same, whichever member it leaves through
+RoutePlace = tuple[RouteKey, bool]  # see `place_of`
+
+
+def place_of(identity: RouteIdentity) -> RoutePlace:
+    """What a route takes that replaces another one, and which kind it is: IPv6 with a gateway?
+
+    IPv6 has at most one of that kind in one place (else it makes one multipath route of them), and
+    replaces it rather by its own kind.
+    """
+    key, gateway = identity
+    return key, key.family != AF_INET and gateway is not None
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):

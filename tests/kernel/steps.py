@@ -64,9 +64,9 @@ def reroute(found: Route, member: str, protocol: int = OWNER) -> ReplaceRoute:
     return ReplaceRoute(DataRoute(found, GROUP), member, protocol)
 
 
-def add_beside(found: Route, member: str) -> ReplaceRoute:
+def add_beside(found: Route, member: str, *, beside: bool = False) -> ReplaceRoute:
     """Add a route that was found on another member without replacing any."""
-    return ReplaceRoute(DataRoute(found, GROUP), member, OWNER, in_place=False)
+    return ReplaceRoute(DataRoute(found, GROUP), member, OWNER, in_place=False, beside=beside)
 
 
 def delete_route(found: Route) -> DeleteRoute:

@@ -194,6 +194,22 @@ async def test_ipv6_refuses_a_route_beside_another(kernel: Kernel, world: World)
     assert [told(r) for r in await routes(kernel, "ni1")] == [told(route)]
 
 
+async def test_ipv6_keeps_one_route_with_and_one_without_a_gateway(
+    kernel: Kernel, world: World
+) -> None:
+    await on_both(kernel, world)
+    world.add_route("2001:db8:1::/64", "ni0", via=GATEWAY6)
+    world.append_route("2001:db8:1::/64", "ni0")
+    for route in await routes(kernel, "ni0"):
+        await do(kernel, delete_route(route))
+        other = await routes(kernel, "ni0")
+        await do(kernel, add_beside(route, "ni1", beside=True))
+        assert await routes(kernel, "ni0") == other
+        (moved,) = await routes(kernel, "ni1")
+        assert told(moved) == told(route)
+        await do(kernel, delete_route(moved), add_beside(route, "ni0", beside=True))
+
+
 async def test_source_specific_routes_are_told_apart(kernel: Kernel, world: World) -> None:
     await on_both(kernel, world)
     for source in ("2001:db8:e::/64", "2001:db8:f::/64"):

@@ -1,8 +1,8 @@
 """What the simulated kernel does with RTM_NEWROUTE and RTM_DELROUTE, and which way packets go.
 
 Modelled on linux:net/ipv4/fib_trie.c and fib_semantics.c (replace by destination, TOS, metric and
-table) and net/ipv6/ip6_fib.c and route.c (replace only what has a gateway by what has one, and only
-what has none by what has none). Raises OSError, as the kernel refuses.
+table) and net/ipv6/ip6_fib.c and route.c (replace what has a gateway by what has one, and what has
+none by what has none, if there is one). Raises OSError, as the kernel refuses.
 """
 
 from __future__ import annotations
@@ -29,12 +29,9 @@ def new(kernel: SimulatedKernel, payload: bytes, flags: int, by: object | None =
     if present and flags & NLM_F_EXCL:
         raise refused(errno.EEXIST)
     _require_possible(kernel, entry)
-    same = next((i for i, e in enumerate(present) if e.same_as == entry.same_as), None)
     place = _place(entry, present) if flags & NLM_F_REPLACE else None
-    if same is not None and same != place:
+    if any(_conflict(entry, e) for i, e in enumerate(present) if i != place):
         raise refused(errno.EEXIST)
-    if entry.key.family == AF_INET6 and place is None and any(e.gateway for e in present):
-        raise refused(errno.EEXIST)  # Linux would make one multipath route of them
     effects = _effects(kernel, "add" if place is None else "replace", entry, by)
     if place is None:
         kernel.tables.setdefault(entry.key, []).append(entry)
@@ -47,11 +44,19 @@ def new(kernel: SimulatedKernel, payload: bytes, flags: int, by: object | None =
 
 
 def _place(entry: Entry, present: list[Entry]) -> int | None:
-    """Which route the new one replaces."""
+    """Which route the new one replaces: the first, for IPv6 rather one of the same kind."""
+    kinds = (bool(e.gateway) == bool(entry.gateway) for e in present)
+    if entry.key.family == AF_INET6 and (alike := [i for i, same in enumerate(kinds) if same]):
+        return alike[0]
+    return 0 if present else None
+
+
+def _conflict(entry: Entry, other: Entry) -> bool:
+    """Whether both cannot be there; Linux would make one multipath route of two with gateways."""
     if entry.key.family == AF_INET:
-        return 0 if present else None
-    alike = (i for i, e in enumerate(present) if bool(e.gateway) == bool(entry.gateway))
-    return next(alike, None)
+        return entry.same_as == other.same_as
+    multipath = entry.gateway is not None and other.gateway is not None
+    return multipath or (entry.ifindex, entry.gateway) == (other.ifindex, other.gateway)
 
 
 def delete(kernel: SimulatedKernel, payload: bytes, by: object | None = None) -> None:

@@ -306,12 +306,14 @@ def replace_route(route: Route, ifindex: int, protocol: int) -> bytes:
     return request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
-def add_route(route: Route, ifindex: int, protocol: int) -> bytes:
+def add_route(route: Route, ifindex: int, protocol: int, beside: bool = False) -> bytes:
     """RTM_NEWROUTE that adds this route behind those with the same key, and touches none of them.
 
-    IPv6 has no such thing (it would make one multipath route of them): the kernel refuses.
+    IPv6 would make one multipath route of it and another one with a gateway. If there may be such a
+    one, which `beside` denies, the kernel is asked to refuse.
     """
-    behind = NLM_F_APPEND if route.key.family == AF_INET else NLM_F_EXCL
+    free = beside or route.gateway is None or route.key.family == AF_INET
+    behind = NLM_F_APPEND if free else NLM_F_EXCL
     body = _patched_route(route, ifindex, protocol)
     return request(RTM_NEWROUTE, NLM_F_CREATE | behind, body)
 

@@ -73,8 +73,8 @@ def encode(step: Step, links: Mapping[str, Link]) -> tuple[bytes, AddressEvent |
             return codec.delete_address(key, index, peer), event
         case ReplaceRoute(route=route, protocol=protocol, in_place=True):
             return codec.replace_route(route.route, index, protocol), None
-        case ReplaceRoute(route=route, protocol=protocol):
-            return codec.add_route(route.route, index, protocol), None
+        case ReplaceRoute(route=route, protocol=protocol, beside=beside):
+            return codec.add_route(route.route, index, protocol, beside), None
         case ShiftRoute(address=held, spec=spec, away=away):
             if held.family == AF_INET6:
                 event = (codec.RTM_NEWADDR, index, held.key)

@@ -58,9 +58,10 @@ from ipmp.world import (
     SCOPE_LINK,
     DataAddress,
     RouteIdentity,
-    RouteKey,
+    RoutePlace,
     Snapshot,
     is_ipv4,
+    place_of,
 )
 
 #: Addresses looked at, and changes made, at a stretch: few enough that the loop is never held for
@@ -101,6 +102,7 @@ def plan(
     watched = bool(pending or waiting)
     reach = {member: Reach(held if watched else ()) for member, held in present.items()}
     labels, onlink = _Labels(snapshot), OnLink(wanted, snapshot)
+    crowd = Counter(map(place_of, snapshot.identities))
     doomed: dict[str, set[str]] = {}
     first = list(_test_addresses(tests or {}, snapshot, progress))
     steps: Iterable[Step] = first
@@ -114,13 +116,13 @@ def plan(
         ready, pending = _ready(pending, reach)
         over, waiting = due(waiting, reach)
         yield from _batches(steps)
-        moves = chain(spread_steps(over, snapshot), _route_steps(ready, snapshot))
+        moves = chain(spread_steps(over, snapshot), _route_steps(ready, snapshot, crowd))
         steps = (*additions, *_but(progress, moves), *announcements)
         _doom(stretch, snapshot, progress, present, doomed)
     if pending:  # the kernel adds the way to an IPv6 peer a little after its address
         yield from _batches(steps)
         steps = ()
-    moves = chain(spread_steps(waiting, snapshot), _route_steps(pending, snapshot), sweep(spread))
+    moves = chain(spread_steps(waiting, snapshot), _route_steps(pending, snapshot, crowd), sweep(spread))
     yield from _batches(chain(steps, _but(progress, moves), _anchors(doomed, present, progress)))
     deletions = chain(_deletions(doomed, snapshot), _weigh_anchors(doomed, snapshot, present))
     yield from _batches(_but(progress, deletions))
@@ -235,10 +237,12 @@ def _ready(
     return ready, pending
 
 
-def _route_steps(routes: Iterable[RoutePlacement], snapshot: Snapshot) -> Iterator[Step]:
+def _route_steps(
+    routes: Iterable[RoutePlacement], snapshot: Snapshot, crowd: Counter[RoutePlace]
+) -> Iterator[Step]:
+    """`crowd` counts the routes in each place of the kernel; it is kept up to date."""
     found, spread = snapshot.routes_by_identity, snapshot.spread_by_identity
     there = snapshot.identities
-    keys, ranks = {key for key, _ in there}, Counter(map(_rank, there))
     for placement in routes:
         route, target = placement.route, placement.target
         assert target is not None
@@ -246,19 +250,15 @@ def _route_steps(routes: Iterable[RoutePlacement], snapshot: Snapshot) -> Iterat
         protocol = route.route.protocol if target == route.home else OWNER
         current = where.get(target)
         if current is None or (current.protocol, current.source) != (protocol, route.route.source):
-            alike, is_there = ranks[_rank(route.identity)], route.identity in there
-            in_place = alike == 1 if is_there else alike == 0 and route.route.key in keys
-            yield ReplaceRoute(route, target, protocol, in_place)
+            place, is_there = place_of(route.identity), route.identity in there
+            alike, others = crowd[place], crowd[place[0], not place[1]]
+            in_place, beside = is_there and alike == 1, others > 0 and alike == 0
+            yield ReplaceRoute(route, target, protocol, in_place, beside)
+            crowd[place] += not is_there
         else:
             yield from (DeleteRoute(r, m) for m, r in where.items() if m != target)
             left = spread.get(route.identity, ())
             yield from (DeleteSpread(r) for r in left if r.protocol == OWNER)
-
-
-def _rank(identity: RouteIdentity) -> tuple[RouteKey, bool]:
-    """What the kernel replaces; for IPv6 only one with a gateway by one with a gateway."""
-    key, gateway = identity
-    return key, key.family != AF_INET and gateway is not None
 
 
 def _doom(

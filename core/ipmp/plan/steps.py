@@ -42,13 +42,16 @@ class ReplaceRoute(msgspec.Struct, frozen=True, gc=False):
     """Let the route leave through a member, in place of wherever it leaves now.
 
     Not in place where that would hit another route: the kernel replaces the first of those that
-    have the same key. Then it is added, and the old one deleted afterwards.
+    have the same key. Then it is added, and the old one deleted afterwards. IPv6 does that only
+    with `beside`, which says that all others with this key are of the other kind: of those with and
+    those without a gateway.
     """
 
     route: DataRoute
     member: str
     protocol: int
     in_place: bool = True
+    beside: bool = False
 
 
 class DeleteRoute(msgspec.Struct, frozen=True, gc=False):

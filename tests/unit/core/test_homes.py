@@ -221,6 +221,14 @@ def test_two_gateways_that_are_both_there_are_two_routes() -> None:
     assert routes(homes) == [old, new]
 
 
+def test_one_of_two_gateways_that_is_missing_has_not_been_replaced_by_the_other() -> None:
+    """They are put back one after the other; the kernel may refuse the first."""
+    old, new = route("default", "a", GATEWAY), route("default", "a", "192.0.2.253")
+    homes, _ = learn(snapshot({}, [old, new]))
+    homes, _ = learn(snapshot({}, [new]), homes=homes)
+    assert routes(homes) == [old, new]
+
+
 def test_a_route_removed_by_hand_is_forgotten_and_that_is_said() -> None:
     default = route("default", "a", GATEWAY)
     homes, _ = learn(snapshot({}, [default]))

@@ -22,6 +22,7 @@ from ipmp.plan import (
 )
 from ipmp.world import (
     AF_INET,
+    AF_INET6,
     IFA_F_PERMANENT,
     IFA_F_SECONDARY,
     OWNER,
@@ -35,6 +36,7 @@ from ipmp.world import (
     Snapshot,
     is_ipv4,
 )
+from tests.support.world import route
 
 MEMBERS = ("a", "b", "c")
 KEYS = (*(f"192.0.2.{n}/24" for n in range(1, 6)), "2001:db8::1/64", "2001:db8::2/64")
@@ -177,6 +179,20 @@ def test_a_route_is_replaced_in_place_only_where_that_hits_no_other() -> None:
     placements = [RoutePlacement(route, "b") for route in (lone, first, second, lost)]
     steps = [s for batch in plan([], placements, snapshot, Progress()) for s in batch]
     assert [s.in_place for s in steps if isinstance(s, ReplaceRoute)] == [True, False, False, False]
+
+
+def test_a_lost_route_is_put_beside_the_one_of_the_other_kind() -> None:
+    """IPv6 keeps one with and one without a gateway; a replacement would hit whichever is there."""
+    for gateways in (("fe80::1", None), (None, "fe80::1")):
+        first, second = (
+            DataRoute(route("default", "a", gateway, family=AF_INET6), "g") for gateway in gateways
+        )
+        placements = [RoutePlacement(lost, "b") for lost in (first, second)]
+        steps = [s for b in plan([], placements, World({}).snapshot(), Progress()) for s in b]
+        assert steps == [
+            ReplaceRoute(first, "b", OWNER, in_place=False),
+            ReplaceRoute(second, "b", OWNER, in_place=False, beside=True),
+        ]
 
 
 def test_what_was_added_beside_is_deleted_on_the_old_member() -> None:
