@@ -260,12 +260,16 @@ class Connection:
         """Carry out one message, unless the kernel refuses it."""
         self._watcher.effect("message")
         try:
-            if self._random.random() < self._faults.refuse:
+            if self.refuses(step):
                 raise refused(self._random.choice(TRANSIENT))
             request(self._kernel, message, self)
         except OSError as error:
             self._watcher.refused(step, error.errno or 0)
             yield Failure(step, error.errno or 0, error.strerror or "")
+
+    def refuses(self, step: Step) -> bool:
+        """Whether the kernel is too short of memory for this step."""
+        return self._random.random() < self._faults.refuse
 
     async def _spend(self, threaded: bool) -> None:
         """Let a message take its time: with the loop going on, or while it is held."""

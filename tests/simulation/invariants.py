@@ -18,6 +18,7 @@ from ipmp.intent import Intent
 from ipmp.model import GroupState, InterfaceState
 from ipmp.world import (
     AF_INET6,
+    IFA_F_DADFAILED,
     IFA_F_NODAD,
     OWNER,
     SCOPE_LINK,
@@ -25,7 +26,7 @@ from ipmp.world import (
     RouteIdentity,
 )
 from tests.simulation.kernel import PROTO_KERNEL, Device, Effects
-from tests.simulation.ledger import data_addresses, follows, group_of
+from tests.simulation.ledger import Known, data_addresses, follows, group_of
 from tests.simulation.payloads import Entry, Held, covers, network_of
 from tests.simulation.routes import is_own
 
@@ -143,23 +144,26 @@ class Invariants:
             return
         new = effects.routes_added[0] if effects.routes_added else None
         for old in effects.routes_removed:
-            if old.parsed is None and not world.stale(life, str(old.key), effects.device):
-                self._broken(8, f"{old.key} belongs to somebody else (protocol {old.protocol})")
-            same = self._same_routes(old)
-            known = world.ledger.routes.get((old.key, old.gateway))
-            if (
-                not same
-                and not world.stale(life, str(old.key), effects.device)
-                and known
-                and known.certain
-            ):
-                self._broken(3, f"{old.key} via {old.gateway} is gone from every member")
+            if not world.stale(life, str(old.key), effects.device):
+                self._route_goes(old, new)
         if new is not None and not world.stale(life, str(new.key), *group.members):
             self._works(life, group, effects.device, f"{new.key} leaves through it")
             known = world.ledger.routes.get((new.key, new.gateway))
             if known and known.certain and known.configuration != new.configuration:
                 was, now = known.configuration, new.configuration
                 self._broken(3, f"{new.key} is not the same any more: {was}, now {now}")
+
+    def _route_goes(self, old: Entry, new: Entry | None) -> None:
+        """It is one of ours, and there is another one like it.
+
+        The kernel replaces the first of those that have the same key, whosever that is.
+        """
+        others = [e for e in self._world.kernel.tables.get(old.key, ()) if e is not new]
+        if old.parsed is None and not any(e.parsed for e in others):
+            self._broken(8, f"{old.key} belongs to somebody else (protocol {old.protocol})")
+        known = self._world.ledger.routes.get((old.key, old.gateway))
+        if known and known.certain and not self._same_routes(old):
+            self._broken(3, f"{old.key} via {old.gateway} is gone from every member")
 
     def _same_routes(self, entry: Entry) -> list[Entry]:
         return [
@@ -301,6 +305,8 @@ class Invariants:
             device, held = found[0]
             if len(found) > 1:
                 self._broken(2, f"{key} is left on {[d.name for d, _ in found]}")
+            if held.flags & IFA_F_DADFAILED and held.proto != OWNER:
+                continue  # another host has it, or had it: that is for its owner to put right
             if device.name not in usable or not held.usable:
                 self._broken(2, f"{key} is left on {device.name}, and {usable} work")
             if device.name not in active:
@@ -329,11 +335,18 @@ class Invariants:
         self, group: GroupConfig, device: Device, held: Held, home: str | None, active: list[str]
     ) -> None:
         known = self._world.ledger.addresses.get(held.key)
-        if known is not None and known.certain and known.home != home:
-            self._broken(2, f"the home of {held.key} was {known.home} and is now {home}")
+        if known is not None and known.certain:
+            self._is_as_before(held, known, home)
         restless = held.key in self._restless
         if group.failback and home in active and device.name != home and not restless:
             self._broken(2, f"{held.key} is on {device.name}, although its home {home} works")
+
+    def _is_as_before(self, held: Held, known: Known, home: str | None) -> None:
+        if known.configuration not in (None, held.configuration):
+            was, now = known.configuration, held.configuration
+            self._broken(3, f"{held.key} is not the same any more: {was}, now {now}")
+        if known.home != home:
+            self._broken(2, f"the home of {held.key} was {known.home} and is now {home}")
 
     def _peer_knows(self, device: Device, held: Held) -> None:
         """The peer sends to the holder, and the packet arrives."""
@@ -377,7 +390,7 @@ class Invariants:
             if source and not is_own(world.kernel, source):
                 continue  # nobody can set it anew (linux-peers 1.5)
             fit = [m for m in active if _fits(world.kernel.names[m], identity)]
-            if fit and (len(names) > 1 or names[0] not in fit):
+            if fit and (len(set(names)) > 1 or names[0] not in fit):
                 self._broken(
                     3, f"{identity[0]} via {identity[1]} leaves through {names}, not {fit}"
                 )

@@ -74,7 +74,7 @@ class Ledger:
             known = self.addresses[held.key] = Known(group, home)
         if device == home or (home is None and held.proto == OWNER):
             known.configuration = known.configuration or held.configuration
-        if device == home:
+        if device == home and held.proto != OWNER:
             known.marks = known.marks or (held.proto, held.label)
         known.holder = device
 

@@ -163,16 +163,19 @@ def hosts(group: GroupPlan) -> list[str]:
     ]
 
 
-def furnish(kernel: SimulatedKernel, groups: list[GroupPlan], random: Random) -> None:
-    """Make the devices with what an operator and other programs have put on them."""
+def furnish(kernel: SimulatedKernel, groups: list[GroupPlan], random: Random | None) -> None:
+    """Make the devices; what an operator and other programs have put on them is drawn."""
     outsider = kernel.create("out0", "elsewhere")
     kernel.set_up(outsider, True)
     put(kernel, outsider, "203.0.113.5/24")
     for group in groups:
         for name in group.members:
-            device = kernel.create(name, group.name, reports_carrier=random.random() < 0.95)
-            furnish_member(kernel, device, group, random)
-        for _ in range(random.randrange(6)):
+            if random is None:
+                kernel.set_up(kernel.create(name, group.name), True)
+            else:
+                device = kernel.create(name, group.name, reports_carrier=random.random() < 0.95)
+                furnish_member(kernel, device, group, random)
+        for _ in range(random.randrange(6) if random is not None else 0):
             add_route(kernel, group, random)
 
 

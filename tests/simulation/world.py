@@ -38,6 +38,7 @@ TRACE = 200  # last events kept for a report
 SHARED_MEMORY = Path("/dev/shm")
 REST_SECONDS = 11.0  # longer than the time between two full readings
 PATIENCE_SECONDS = 130.0  # in which everything must have come to rest
+TRIES_SECONDS = 75.0  # after which whatever failed has been tried again
 STILL_SECONDS = 1.0  # without a message to the kernel
 THREADED = 0.2  # share of seeds in which the daemon computes in threads
 
@@ -55,9 +56,12 @@ class Broken(SystemExit):
 
 
 class World:
-    """The host, its network, its daemon, and those who judge it."""
+    """The host, its network, its daemon, and those who judge it.
 
-    def __init__(self, seed: int) -> None:
+    Drawn from a seed, or made of given groups, whose members have nothing configured.
+    """
+
+    def __init__(self, seed: int, groups: list[GroupPlan] | None = None) -> None:
         self.seed = seed
         self.chance = Random(f"{seed}/chance")
         self.clock = Clock()
@@ -82,9 +86,8 @@ class World:
         )
         self.config_file = self._directory / "ipmp.toml"
         draw = Random(f"{seed}/host")
-        self.groups = draw_groups(draw)
-        self.configure(self.groups)
-        furnish(self.kernel, self.groups, draw)
+        self.configure(draw_groups(draw) if groups is None else groups)
+        furnish(self.kernel, self.groups, draw if groups is None else None)
         self.network.alive = {group.name: hosts(group) for group in self.groups}
 
     def __enter__(self) -> World:
@@ -142,9 +145,20 @@ class World:
             if self.clock.now > until:
                 self._at_once(lambda: self.broken("invariant 2", self._unrest()))
             self.run(STILL_SECONDS)
+        self._let_it_try_again()
         self.in_force = self.in_force[-1:]
         life = self.life
         self._at_once(lambda: self.invariants.at_rest(life))
+
+    def _let_it_try_again(self) -> None:
+        """Give it time for what the kernel has refused, and for what others undid too often."""
+        until = self.clock.now + TRIES_SECONDS
+        while self.life is not None and self.life.daemon is not None and self.clock.now < until:
+            runners = self.life.daemon.runners.values()
+            tries = [t for r in runners for t in r.executor.retries() if t > self.clock.now]
+            if not tries and self._rests(self.life):
+                return
+            self.run(STILL_SECONDS)
 
     def _rests(self, life: Life) -> bool:
         still = self.clock.now - life.last_write >= STILL_SECONDS
@@ -279,7 +293,7 @@ class World:
             self._note_adoptable()
 
     def _note_adoptable(self) -> None:
-        for group in self.in_force[-1].groups.values() if self.in_force else ():
+        for group in (g for config in self.in_force for g in config.groups.values()):
             found = data_addresses(self, group) if group.adopt else ()
             self.adoptable.update(held.key for _, held in found)
 
