@@ -73,7 +73,7 @@ class Watcher(Protocol):
     def effect(self, what: str) -> None:
         """Something is about to leave the daemon; it may die here."""
 
-    def read(self, members: Iterable[str]) -> None:
+    def read(self, links: dict[str, Link]) -> None:
         """A snapshot of these members begins."""
 
     def looked(self, links: dict[str, Link]) -> None:

@@ -186,9 +186,10 @@ class Invariants:
                 self._broken(3, f"{entry.key} {what} by {effects.verb} {effects.what}")
 
     def _is_retired(self, effects: Effects) -> bool:
-        """Who takes an address out of the configuration wants its traces gone, too."""
+        """Who takes an address or a member out of the configuration wants its traces gone, too."""
         world = self._world
-        return any(not world.is_kept(held) for _, held in effects.removed)
+        left = group_of(world.config, effects.device) is None
+        return left or any(not world.is_kept(held) for _, held in effects.removed)
 
     def announced(self, life: Life, device: Device, key: str) -> None:
         """A frame leaves the host: only the holder may speak."""
@@ -382,7 +383,7 @@ class Invariants:
                 continue
             if not entries:
                 self._broken(3, f"{identity[0]} via {identity[1]} is lost; it fits {fit}")
-            elif known.configuration != entries[0].configuration:
+            elif known.configuration not in [entry.configuration for entry in entries]:
                 self._broken(3, f"{identity[0]} is not the same any more: an attribute is lost")
         for identity, entries in found.items():
             names = [world.kernel.devices[e.ifindex].name for e in entries]
@@ -394,7 +395,7 @@ class Invariants:
                 self._broken(
                     3, f"{identity[0]} via {identity[1]} leaves through {names}, not {fit}"
                 )
-            if fit:
+            if fit and len(entries) == 1:
                 ledger.enter_route(entries[0], group.name, names[0])
 
     def _active(self, life: Life, group: GroupConfig) -> list[str]:

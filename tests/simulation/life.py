@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -132,13 +132,14 @@ class Life:
                 self._world.note("the daemon is killed before %s", what)
                 self.kill()
 
-    def read(self, members: Iterable[str]) -> None:
+    def read(self, links: dict[str, Link]) -> None:
         """A snapshot of these members begins."""
-        self.read_at.update(dict.fromkeys(members, self._world.clock.now))
+        self.read_at.update(dict.fromkeys(links, self._world.clock.now))
+        self.seen.update(links)
 
     def looked(self, links: dict[str, Link]) -> None:
-        """The daemon has seen these links."""
-        self.seen = dict(links)
+        """The daemon has seen these links; its pass goes on with what it had seen at its start."""
+        self.seen = {name: link for name, link in self.seen.items() if name in links}
 
     def refused(self, step: Step, number: int) -> None:
         """The kernel refuses a step."""

@@ -406,14 +406,15 @@ class World:
         """What others do is known on the link: that is not for the daemon to tell.
 
         Who adds an address makes sure that it is free, and a second copy that goes again, or one
-        that the daemon retires, leaves no trace.
+        that the daemon retires, leaves no trace. Without a daemon, all of it is for others to tell.
         """
+        alone = self.life is None
         for _, held in effects.added if not ours else ():
-            if not self._is_elsewhere(held):
+            if alone or not self._is_elsewhere(held):
                 self.network.forget(held.text)
         for _, held in effects.removed:
             retired = ours and not self.is_kept(held)
-            if retired or (held.outside and not ours and self._is_elsewhere(held)):
+            if alone or retired or (held.outside and not ours and self._is_elsewhere(held)):
                 self.network.forget(held.text)
 
     def _is_elsewhere(self, held: Held) -> bool:
