@@ -174,7 +174,7 @@ class Life:
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if error is not None and not self.ended:
+        if isinstance(error, Exception) and not self.ended:
             self._world.broken("defect", f"{context.get('message')}: {error!r}", error)
 
 

@@ -93,7 +93,6 @@ class World:
     def __enter__(self) -> World:
         self._stack.enter_context(seams(self.kernel, threads=self.chance.random() < THREADED))
         self.start()
-        self.run(1.0)
         return self
 
     def __exit__(self, *exception: object) -> None:
