@@ -57,7 +57,6 @@ from ipmp.world import (
     OWNER,
     SCOPE_LINK,
     DataAddress,
-    RouteIdentity,
     RoutePlace,
     Snapshot,
     is_ipv4,
@@ -122,7 +121,8 @@ def plan(
     if pending:  # the kernel adds the way to an IPv6 peer a little after its address
         yield from _batches(steps)
         steps = ()
-    moves = chain(spread_steps(waiting, snapshot), _route_steps(pending, snapshot, crowd), sweep(spread))
+    late = _route_steps(pending, snapshot, crowd)
+    moves = chain(spread_steps(waiting, snapshot), late, sweep(spread))
     yield from _batches(chain(steps, _but(progress, moves), _anchors(doomed, present, progress)))
     deletions = chain(_deletions(doomed, snapshot), _weigh_anchors(doomed, snapshot, present))
     yield from _batches(_but(progress, deletions))
