@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 export PATH := $(PATH):/usr/sbin:/sbin:$(CURDIR)/.tools/bin
 
-.PHONY: help setup demo test soak lint format bench tools dashboards clean
+.PHONY: help setup demo test soak lint format bench endurance tools dashboards clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -57,6 +57,9 @@ dashboards: $(READY) ## build the dashboards' JSON from dashboards/build.py
 bench: setup ## measure, and compare with ip -batch and keepalived (ARGS passed on)
 	@tools/fetch-tools keepalived
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+endurance: $(READY) ## kill and restart the daemon amid trouble in namespaces (CYCLES=n; SEED=n plays one again)
+	@$(BIN)/python -m tests.endurance $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove everything that make has made
 	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
