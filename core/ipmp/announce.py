@@ -27,7 +27,7 @@ PAUSES_IPV6 = (1.0, 1.0)
 
 #: Seconds until one that could not be sent is tried again, with all its repeats.
 RETRY = 0.5
-FIRST = -1  # its position in the schedule
+FIRST, LAST = -1, len(PAUSES_IPV4)  # positions in the schedule: of that one; nothing follows
 
 #: Seconds in which a member sends no more than its rate.
 WINDOW = 1.0
@@ -78,6 +78,7 @@ class Announcer:
         self._queues: dict[str, _Queue] = {}
         self._schedules: dict[str, _Schedule] = {}  # by address
         self._number = 0
+        self._refresh_at: float | None = None
 
     def __contains__(self, where: object) -> bool:
         """Whether (key, member) holds: the member was the last to announce it, and has it still."""
@@ -130,6 +131,23 @@ class Announcer:
                 if key not in held.get(member, ()):
                     self.withdraw(key, member)
 
+    def refresh(self, every: float | None, rate: int, now: float) -> None:
+        """Repeat all once more when that was so long ago, each in its turn; call it at each tick.
+
+        For switches that forget a quiet host, and routers that missed all of a schedule
+        (keepalived's garp_master_refresh, linux-peers 2.1). None: never.
+        """
+        if every is None:
+            self._refresh_at = None
+        elif self._refresh_at is None or self._refresh_at > now + every:
+            self._refresh_at = now + every
+        elif self._refresh_at <= now:
+            self._refresh_at = now + every
+            for key, schedule in self._schedules.items():
+                if schedule.sent:
+                    once = (now, key, schedule.number, LAST)
+                    heapq.heappush(self._queue(schedule.member, rate).repeats, once)
+
     def take(self, now: float) -> Iterator[Announcement]:
         """What is to be sent now."""
         for member, queue in self._queues.items():
@@ -139,7 +157,7 @@ class Announcer:
 
     def deadline(self, now: float) -> float | None:
         """When `take` is worth calling again; None when nothing waits."""
-        times = [queue.ready(now) for queue in self._queues.values()]
+        times = [self._refresh_at, *(queue.ready(now) for queue in self._queues.values())]
         return min((t for t in times if t is not None), default=None)
 
     def _pop(self, queue: _Queue, member: str, now: float) -> str | None:

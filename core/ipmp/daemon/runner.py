@@ -201,7 +201,8 @@ class Runner:
 
     def _tick(self) -> None:
         """Announce what is due, judge drains, close moves."""
-        now = self.context.monotonic()
+        now, settings = self.context.monotonic(), self.config.announce
+        self.announcer.refresh(settings.refresh, settings.rate, now)
         for announcement in list(self.announcer.take(now)):
             key, member = announcement.key, announcement.member
             if not self._owns(key, member):

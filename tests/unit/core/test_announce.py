@@ -71,3 +71,28 @@ def test_a_deadline_says_when_to_come_back() -> None:
     assert announcer.deadline(0.0) == 0.0
     list(announcer.take(0.0))
     assert announcer.deadline(0.0) == 1.1
+
+
+def test_a_refresh_repeats_everything_once_in_its_turn() -> None:
+    announcer = Announcer()
+    keys = [f"192.0.2.{n}/24" for n in range(25)]
+    for key in keys:
+        announcer.assume(key, "ni1")
+    announcer.refresh(30.0, 10, 0.0)
+    assert announcer.deadline(0.0) == 30.0
+    announcer.refresh(30.0, 10, 29.9)
+    assert list(announcer.take(29.9)) == []
+    announcer.refresh(30.0, 10, 30.0)
+    told = [(now, a.key) for now in (30.0, 31.0, 32.0, 33.0, 59.0) for a in announcer.take(now)]
+    assert sorted(key for _, key in told) == sorted(keys)
+    assert [sum(at == now for at, _ in told) for now in (30.0, 31.0, 32.0)] == [10, 10, 5]
+    assert announcer.deadline(59.0) == 60.0
+
+
+def test_a_refresh_that_is_switched_off_or_made_shorter_is_so_at_once() -> None:
+    announcer = Announcer()
+    announcer.refresh(3600.0, 10, 0.0)
+    announcer.refresh(60.0, 10, 100.0)
+    assert announcer.deadline(100.0) == 160.0
+    announcer.refresh(None, 10, 101.0)
+    assert announcer.deadline(101.0) is None
