@@ -9,15 +9,13 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from threading import Thread
 
-from ipmp.client import ClientError, Operation
+from ipmp.client import Operation
 from ipmp.lab import Lab
 from ipmp.lab.topology import HOST, ROUTER_IPV4, ROUTER_IPV6
-from ipmp.model import OperationRequest
 from tests.endurance.rest import look
 from tests.support.lab import Host
 from tests.support.views import PLAIN
@@ -125,12 +123,7 @@ class Course:
         """Order it and do not wait: the kill may come before it is done."""
         member = self._member()
         self._note(f"{operation} {member}")
-        self._orders.append(Thread(target=self._operate, args=(operation, member)))
-        self._orders[-1].start()
-
-    def _operate(self, operation: Operation, member: str) -> None:
-        with suppress(ClientError):  # refused, or the daemon died
-            self.host.client.operate(operation, member, OperationRequest())
+        self._orders.append(self.host.order(operation, member))
 
     def _pull(self) -> None:
         member = self._member()

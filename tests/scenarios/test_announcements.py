@@ -74,7 +74,7 @@ def test_21_a_planned_move_of_100_addresses_is_paced(lab: Lab, start_host: Start
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("burst", "count"), [(True, 100), (False, 30)])
+@pytest.mark.parametrize(("burst", "count"), [(True, 100), (False, 20)])
 def test_21_a_failure_of_many_addresses_is_told_at_once_unless_all_is_paced(
     lab: Lab, start_host: StartHost, burst: bool, count: int
 ) -> None:
@@ -94,17 +94,16 @@ def test_21_a_failure_of_many_addresses_is_told_at_once_unless_all_is_paced(
         assert most_in_a_second(frames) <= RATE
 
 
-@pytest.mark.parametrize("forwarding", [False, True])
-def test_22_na_flags(lab: Lab, start_host: StartHost, forwarding: bool) -> None:
-    path = "/proc/sys/net/ipv6/conf/ni1/forwarding"
-    lab.run(HOST, ("sh", "-c", f"echo {int(forwarding)} > {path}"))
+def test_22_na_flags_of_a_router(lab: Lab, start_host: StartHost) -> None:
+    """Those of a host are scenario 20's."""
+    lab.run(HOST, ("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/ni1/forwarding"))
     host = start_host(PLAIN)
     with lab.sniff("peer", "eth0") as port:
         assert host.if_mpadm("-d", "ni0").returncode == 0
         eventually(lambda: len(port.announcements(IPV6)) == 3)
         time.sleep(1 + AFTER)
         frames = port.announcements(IPV6)
-    assert {(f.override, f.router, f.solicited) for f in frames} == {(True, forwarding, False)}
+    assert {(f.override, f.router, f.solicited) for f in frames} == {(True, True, False)}
     assert {(f.sender_ip, f.sender_mac) for f in frames} == {(IPV6, lab.mac("ni1"))}
     assert {f.dst_mac for f in frames} == {"33:33:00:00:00:01"}
     assert len(frames) == 3

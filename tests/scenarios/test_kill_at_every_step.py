@@ -8,12 +8,11 @@ each of them.
 from __future__ import annotations
 
 import itertools
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -21,15 +20,18 @@ from ipmp.client import ClientError
 from ipmp.lab import Lab
 from ipmp.lab.topology import HOST, ROUTER_IPV4
 from tests.support import mortal
-from tests.support.lab import Host, program
+from tests.support.lab import Host
 from tests.support.views import IPV4, IPV6, PLAIN, routes
 from tests.support.wait import eventually
 
 CONFIG = PLAIN + 'announce = { rate = 1000 }\nprobe = { method = "off" }\nup_delay = "100ms"\n'
 SECOND = "192.168.1.6"
-ADDRESSES = 3  # with the two that a lab's host has
-STEPS = 4 * ADDRESSES  # at least: they come, are announced and go, and as many routes move
+MORE = (  # than a lab's host has
+    f"addr add {SECOND}/24 dev ni0",
+    f"route add 10.2.0.0/16 via {ROUTER_IPV4} dev ni0 src {SECOND} table 100",
+)
 LOOK_EVERY = 0.05  # seconds
+RATE = 250  # packets a second; the daemon shall have the machine
 CALM = 0.5  # seconds in which the last steps of an undisturbed move are made
 
 
@@ -38,6 +40,11 @@ class Rest(NamedTuple):
 
     addresses: dict[str, list[tuple[str, int, str, str]]]  # with scope and label, in order
     routes: list[str]
+
+    @property
+    def count(self) -> int:
+        """How many data addresses there are."""
+        return sum(scope == "global" for held in self.addresses.values() for _, _, scope, _ in held)
 
 
 class MortalHost(Host):
@@ -60,12 +67,6 @@ class MortalHost(Host):
             self.process.wait(10)
             return False
 
-    def begin(self, operation: str) -> subprocess.Popen[Any]:
-        """Order it and do not wait."""
-        run_dir = f"IPMP_RUN_DIR={self.run_dir}"
-        command = ("env", run_dir, program("if_mpadm"), operation, "ni0")
-        return self.lab.popen(HOST, command, stderr=subprocess.DEVNULL)
-
 
 def dies(host: MortalHost, after: int, act: Callable[[], object], goal: Rest) -> bool:
     """Let it die after so many steps of what `act` causes; the end must be the same as ever."""
@@ -78,7 +79,7 @@ def dies(host: MortalHost, after: int, act: Callable[[], object], goal: Rest) ->
     died = not host.lives()
     if died:
         host.start()
-        eventually(lambda: sum(host.status().daemon.announcements.values()) == ADDRESSES)
+        eventually(lambda: sum(host.status().daemon.announcements.values()) == goal.count)
     comes_to_rest(host.lab, goal, f"killed after step {after}" if died else "not killed")
     return died
 
@@ -93,24 +94,28 @@ def comes_to_rest(lab: Lab, goal: Rest, when: str) -> None:
 
 @pytest.mark.slow
 def test_36_kill_at_every_step_of_a_drain_and_of_its_undoing(lab: Lab, tmp_path: Path) -> None:
-    host = started(lab, tmp_path)
-    away = undisturbed(lab, lambda: host.begin("-d"), empty="ni0")
-    home = undisturbed(lab, lambda: host.begin("-r"), empty="ni1")
-    with lab.meter("peer", IPV4) as four, lab.meter("peer", IPV6) as six:
+    for command in MORE:
+        lab.run(HOST, ("ip", *command.split()))
+    host = MortalHost(lab, tmp_path)
+    host.start()
+    away = undisturbed(lab, lambda: host.order("offline", "ni0"), empty="ni0")
+    home = undisturbed(lab, lambda: host.order("online", "ni0"), empty="ni1")
+    with lab.meter("peer", IPV4, rate=RATE) as four, lab.meter("peer", IPV6, rate=RATE) as six:
         for step in itertools.count(1):
-            there = dies(host, step, lambda: host.begin("-d"), away)
+            there = dies(host, step, lambda: host.order("offline", "ni0"), away)
             assert host.status().interface("ni0").state == "offline"
-            back = dies(host, step, lambda: host.begin("-r"), home)
+            back = dies(host, step, lambda: host.order("online", "ni0"), home)
             assert host.status().interface("ni0").state == "ok"
             if not (there or back):
                 break
         assert (four.result().lost, six.result().lost) == (0, 0)
-    assert step > STEPS
+    assert step > 4 * home.count, "they come, are announced and go, and as many routes move"
 
 
 @pytest.mark.slow
 def test_36_kill_at_every_step_of_a_failover_and_of_the_failback(lab: Lab, tmp_path: Path) -> None:
-    host = started(lab, tmp_path)
+    host = MortalHost(lab, tmp_path)
+    host.start()
     away = undisturbed(lab, lambda: lab.fault("cable-pull", "ni0"), empty="ni0")
     home = undisturbed(lab, lambda: lab.repair("ni0"), empty="ni1")
     for step in itertools.count(1):
@@ -118,18 +123,7 @@ def test_36_kill_at_every_step_of_a_failover_and_of_the_failback(lab: Lab, tmp_p
         back = dies(host, step, lambda: lab.repair("ni0"), home)
         if not (there or back):
             break
-    assert step > STEPS
-
-
-def started(lab: Lab, directory: Path) -> MortalHost:
-    for command in (
-        f"addr add {SECOND}/24 dev ni0",
-        f"route add 10.2.0.0/16 via {ROUTER_IPV4} dev ni0 src {SECOND} table 100",
-    ):
-        lab.run(HOST, ("ip", *command.split()))
-    host = MortalHost(lab, directory)
-    host.start()
-    return host
+    assert step > 4 * home.count, "they come, are announced and go, and as many routes move"
 
 
 def undisturbed(lab: Lab, act: Callable[[], object], empty: str) -> Rest:

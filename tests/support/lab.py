@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from ipmp.client import Client, ClientError
+from ipmp.client import Client, ClientError, Operation
 from ipmp.lab import Lab, LabError
 from ipmp.lab.namespaces import unshare_command
 from ipmp.lab.processes import NodeProcess
@@ -94,6 +95,17 @@ class Host:
     def sentences(self) -> list[str]:
         """Return what the history tells, oldest first."""
         return [event.sentence for event in self.client.history()]
+
+    def order(self, operation: Operation, interface: str) -> Thread:
+        """Order it and do not wait: what becomes of it, the host shows."""
+
+        def ordered() -> None:
+            with suppress(ClientError):  # refused, or the daemon died meanwhile
+                self.client.operate(operation, interface)
+
+        thread = Thread(target=ordered)
+        thread.start()
+        return thread
 
     def if_mpadm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run if_mpadm in the host node; its exit status is for the caller to judge."""
