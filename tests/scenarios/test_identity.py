@@ -70,10 +70,9 @@ def test_46_a_duplicate_mac_takes_the_later_one_offline(
     with lab.meter("peer", IPV4, count=200) as stream:
         assert stream.result().lost == 0
     set_mac(lab, changed, lab.mac(changed))
+    unique = f"IP interface {changed} now has a unique hardware address in group ipmp0; onlining"
+    eventually(lambda: unique in host.sentences())
     eventually(lambda: host.status().interface(changed).state == "ok")
-    assert (
-        f"IP interface {changed} now has a unique hardware address in group ipmp0; onlining"
-    ) in host.sentences()
     on(lab, "ni0", *BOTH)
 
 

@@ -247,7 +247,7 @@ class Prober:
         self.window.settle(flight, Fate.LOST)
         flight.counts = not self.quiet(now) and self.targets.proven(flight.target)
         self.counters.lost += 1
-        self.targets.unanswered(flight.target)
+        self.targets.unanswered(flight.target, flight.started)
         if flight.direct:
             self._stations.pop(flight.target, None)
             self._whole_link_until[flight.target] = now + WHOLE_LINK

@@ -125,10 +125,10 @@ class Targets:
             target.unanswered = 0
             target.heard = now
 
-    def unanswered(self, address: str) -> None:
-        """A probe of a member was lost."""
+    def unanswered(self, address: str, started: float) -> None:
+        """A probe of a member, sent at `started`, was lost; it was not silent if heard since."""
         target = self._targets.get(address)
-        if target is not None:
+        if target is not None and target.heard <= started:
             target.unanswered += 1
 
     def proven(self, address: str) -> bool:

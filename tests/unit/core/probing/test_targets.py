@@ -294,6 +294,18 @@ def test_once_heard_a_silent_target_is_asked_at_full_rate_at_once() -> None:
     assert link.engine.silent == frozenset()
 
 
+def test_a_probe_sent_before_its_target_was_heard_does_not_make_it_silent_again() -> None:
+    """It announced itself between the loss of one member's first probe and that of the other's."""
+    targets = offered(configured=(ROUTER,))
+    targets.unanswered(ROUTER, started=1.0)
+    assert targets.silent(ROUTER, 1.2, 1.0)
+    targets.heard(ROUTER, 1.3)
+    targets.unanswered(ROUTER, started=1.1)
+    assert not targets.silent(ROUTER, 1.4, 1.0)
+    targets.unanswered(ROUTER, started=1.4)
+    assert targets.silent(ROUTER, 1.6, 1.0)
+
+
 def test_to_be_heard_is_no_answer() -> None:
     """Foreign ARP traffic must not keep a member alive (linux-peers 3.4)."""
     link = Link(setup(*ARP, time=1.0, targets=[ROUTER]), ROUTER)
