@@ -51,6 +51,11 @@ class _Thing(msgspec.Struct):
         return self.last + self.delay
 
 
+def is_repair(decision: Decision) -> bool:
+    """Whether it tells of a repair, of which `Fights.note` wants to know."""
+    return decision.kind in REPAIRS
+
+
 class Fights:
     """The repairs of one group. `now` is monotonic time, in seconds."""
 
@@ -58,9 +63,7 @@ class Fights:
         self._things: dict[Identity, _Thing] = {}
 
     def note(self, what: Identity, decision: Decision, now: float) -> None:
-        """Note what has been done; what is not a repair does not count."""
-        if decision.kind not in REPAIRS:
-            return
+        """Note a repair that has been made."""
         thing = self._things.get(what)
         if thing is None or now > thing.until + CALM_SECONDS:
             self._things[what] = _Thing(decision, since=now, last=now)

@@ -14,7 +14,7 @@ from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
 from ipmp.daemon.moves import Books
 from ipmp.decision import Decision, Kind, Reason
-from ipmp.fighting import Fights, Identity
+from ipmp.fighting import Fights, Identity, is_repair
 from ipmp.kernel.protocol import Failure, Prepared
 from ipmp.model import MoveReason
 from ipmp.placement import Placement, RoutePlacement
@@ -159,7 +159,8 @@ class Executor:
             decision = self._done(step, snapshot, why)
             if decision is not None:
                 decisions.append(decision)
-                self.fights.note(identity(step), decision, self._context.monotonic())
+                if is_repair(decision):  # to put a step into words takes time
+                    self.fights.note(identity(step), decision, self._context.monotonic())
         return decisions
 
     def _done(self, step: Step, snapshot: Snapshot, why: WhyMoved) -> Decision | None:
