@@ -33,6 +33,7 @@ from ipmp.spread import Spread
 from ipmp.world import DataAddress, Snapshot
 
 REFUSED_SECONDS = 5.0  # before a step that the kernel refused is tried again
+PAUSE = 100  # steps that are booked before others may run
 
 #: Why an address goes to a member, asked when it is booked.
 WhyMoved = Callable[[str, str], MoveReason]
@@ -106,14 +107,14 @@ class Executor:
         while batch is not None:
             async with self._applying(batch.prepared) as failures:
                 await asyncio.sleep(0)
-                decisions += self._conclude(done, (), work.snapshot, why)
+                decisions += await self._conclude(done, (), work.snapshot, why)
                 following = await self._next(batches)
             acted = acted or batch.prepared is not None
             if failures or interrupted():
-                decisions += self._conclude(batch.steps, failures, work.snapshot, why)
+                decisions += await self._conclude(batch.steps, failures, work.snapshot, why)
                 return True
             done, batch = batch.steps, following
-        decisions += self._conclude(done, (), work.snapshot, why)
+        decisions += await self._conclude(done, (), work.snapshot, why)
         return acted
 
     async def _next(self, batches: Iterator[list[Step]]) -> _Batch | None:
@@ -147,13 +148,15 @@ class Executor:
         finally:
             failures += await applying
 
-    def _conclude(
+    async def _conclude(
         self, batch: Iterable[Step], failures: Sequence[Failure], snapshot: Snapshot, why: WhyMoved
     ) -> list[Decision]:
         """Book what the kernel has done of a batch, and announce unless a step was refused."""
         decisions = [self._refusal(failure) for failure in failures]
         failed = [failure.step for failure in failures]
-        for step in batch:
+        for number, step in enumerate(batch, 1):
+            if number % PAUSE == 0:
+                await asyncio.sleep(0)
             if failed and (step in failed or isinstance(step, Announce)):
                 continue
             decision = self._done(step, snapshot, why)

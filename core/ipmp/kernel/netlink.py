@@ -2,8 +2,8 @@
 
 Small on purpose: it is the data path. Messages are bytes built by `codec`; this module numbers
 them, sends them and reads what comes back. 92-99 % of a batch is the kernel's own time
-(pyroute2-eval 2), so a chunk is one `sendmsg` and one ACK; errors are always answered, also without
-NLM_F_ACK, so every failing message is known by its sequence number.
+(pyroute2-eval 2), so a chunk is a few `sendmsg` and one ACK; errors are always answered, also
+without NLM_F_ACK, so every failing message is known by its sequence number.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ SO_RCVBUFFORCE = 33
 RECEIVE_BYTES = 1 << 16
 REQUEST_BUFFER_BYTES = 4 << 20
 
-#: Messages of one sendmsg; all their refusals together must fit into the receive buffer. Fewer when
-#: they are slow: where kernels are not preempted, the loop may have to wait for the end of one.
+#: Messages of one ACK; all their refusals together must fit into the receive buffer.
 CHUNK_MESSAGES = 256
-CHUNK_SECONDS = 0.001
+#: What one sendmsg should take at most: where kernels are not preempted, the loop may have to wait
+#: for its end.
+SEND_SECONDS = 0.001
 
 #: A batch that should take no longer is sent by the loop itself, a longer one by a thread: the
 #: kernel's RTNL lock is one for the whole machine, and what it waits for the loop must not.
@@ -76,9 +77,9 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Messages of a batch that are sent by one sendmsg and acknowledged by one answer."""
+    """Messages of a batch that are acknowledged by one answer."""
 
-    wire: bytes
+    wires: tuple[bytes, ...]  # each for one sendmsg
     start: int  # position of the first one in the batch
     first: int  # its sequence number
     last: int
@@ -167,7 +168,7 @@ class Requests:
 
     def chunks(self, batch: Sequence[bytes]) -> list[Chunk]:
         """Number the messages of a batch and cut it into chunks, ready to be sent."""
-        size = max(1, min(CHUNK_MESSAGES, int(CHUNK_SECONDS / self._pace)))
+        size = CHUNK_MESSAGES
         return [self._chunk(batch[i : i + size], i) for i in range(0, len(batch), size)]
 
     async def send(self, chunks: Sequence[Chunk]) -> list[Refused]:
@@ -236,20 +237,27 @@ class Requests:
 
     def _chunk(self, part: Sequence[bytes], start: int) -> Chunk:
         first = self._sequence + 1
-        wire = bytearray()
+        size = max(1, min(CHUNK_MESSAGES, int(SEND_SECONDS / self._pace)))
+        wires = [self._wire(part[i : i + size]) for i in range(0, len(part), size)]
+        position = len(wires[-1]) - len(part[-1]) + 6
+        _FLAGS.pack_into(
+            wires[-1], position, _FLAGS.unpack_from(wires[-1], position)[0] | NLM_F_ACK
+        )
+        return Chunk(tuple(map(bytes, wires)), start, first, self._sequence)
+
+    def _wire(self, part: Sequence[bytes]) -> bytearray:
+        wire, position = bytearray(b"".join(part)), 8
         for message in part:
             self._sequence += 1
-            position = len(wire)
-            wire += message
-            _SEQUENCE.pack_into(wire, position + 8, self._sequence)
-        position = len(wire) - len(part[-1]) + 6
-        _FLAGS.pack_into(wire, position, _FLAGS.unpack_from(wire, position)[0] | NLM_F_ACK)
-        return Chunk(bytes(wire), start, first, self._sequence)
+            _SEQUENCE.pack_into(wire, position, self._sequence)
+            position += len(message)
+        return wire
 
     def _send_all(self, chunks: Sequence[Chunk]) -> list[Refused]:
         refused: list[Refused] = []
         for chunk in chunks:
-            self._socket.send(chunk.wire)
+            for wire in chunk.wires:
+                self._socket.send(wire)
             self._read_answers(chunk, refused)
         return refused
 
