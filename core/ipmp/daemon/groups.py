@@ -9,6 +9,7 @@ from typing import Protocol
 from ipmp.config import Config, GroupConfig
 from ipmp.daemon.context import Context
 from ipmp.daemon.members import Members
+from ipmp.daemon.retirement import retired_tests
 from ipmp.daemon.runner import Runner
 from ipmp.daemon.sysctls import SysctlKeeper
 from ipmp.decision import Decision, Kind, Reason
@@ -107,7 +108,7 @@ class Groups:
         async with runner.turn:
             self._let_go([m for m in runner.config.members if m not in config.members])
             self._sysctls.keep(config)
-            steps = list(runner.retired_tests(config))
+            steps = list(retired_tests(runner.config, config, runner.snapshot))
             runner.retirement.ask(_retirements(runner.homes, config))
             runner.configure(config)
             self.save_homes()

@@ -7,7 +7,7 @@ address again from a reading that was taken before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
@@ -19,9 +19,20 @@ from ipmp.group import Group
 from ipmp.homes import Homes, without
 from ipmp.kernel.protocol import Failure
 from ipmp.plan import AddAnchor, DeleteAddress, Step, retire
-from ipmp.world import Snapshot
+from ipmp.world import OWNER, Snapshot
 
 SECONDS = 10.0  # longest wait for the pass that does it
+
+
+def retired_tests(
+    before: GroupConfig, after: GroupConfig, snapshot: Snapshot
+) -> Iterator[DeleteAddress]:
+    """Deletions of test addresses that we put on members and that are configured no more."""
+    for member, key in before.probe.test_addresses.items():
+        found = snapshot.addresses.get(member, {}).get(key)
+        stays = after.probe.test_addresses.get(member) == key
+        if found is not None and found.proto == OWNER and not stays:
+            yield DeleteAddress(key, member)
 
 
 class Retirement:

@@ -28,6 +28,7 @@ from ipmp.daemon.outbound import Outbound
 from ipmp.daemon.prober import Prober
 from ipmp.daemon.report import address_statuses
 from ipmp.daemon.retirement import Retirement
+from ipmp.daemon.waking import Waker
 from ipmp.decision import Decision
 from ipmp.homes import Homes, forget_missing, remember, without
 from ipmp.kernel.protocol import Changes
@@ -35,7 +36,7 @@ from ipmp.model import AddressStatus, MoveReason
 from ipmp.placement import Placement, RoutePlacement, place_addresses
 from ipmp.plan import DeleteAddress, identity
 from ipmp.spread import Spread
-from ipmp.world import OWNER, RouteKey, Snapshot
+from ipmp.world import RouteKey, Snapshot
 
 RECONCILE_SECONDS = 10.0  # a full reading, also when nothing was heard
 FOREIGN_SECONDS = 0.1  # at least between two passes that others' changes cause
@@ -77,9 +78,7 @@ class Runner:
         self._removed: set[RouteKey] = set()
         self._warned: set[str] = set()
         self.turn = asyncio.Lock()  # of a pass, or of a reload
-        self._wake = asyncio.Event()
-        self._stir = asyncio.Event()
-        self._urgent = False
+        self._waker = Waker(context.monotonic)
         self._again = True
         self._looked = asyncio.Event()
         self._settled = asyncio.Event()
@@ -90,11 +89,9 @@ class Runner:
     def wake(self, *, urgent: bool = True) -> None:
         """Ask for a pass; an urgent one interrupts a plan that is being carried out."""
         self._settled.clear()
-        if urgent and not self._urgent:
-            self._urgent = True
+        if urgent and not self._waker.urgent:
             self.executor.noticed = self.context.monotonic()
-        self._wake.set()
-        self._stir.set()
+        self._waker.call(urgent=urgent)
 
     def changed(self, changes: Changes) -> None:
         """Others changed something; members' links are urgent, the rest is drift to put right."""
@@ -145,14 +142,6 @@ class Runner:
         self.homes = without(self.homes, (), config.members)
         self.wake()
 
-    def retired_tests(self, config: GroupConfig) -> Iterable[DeleteAddress]:
-        """Deletions of test addresses that we put on members and that are configured no more."""
-        for member, key in self.config.probe.test_addresses.items():
-            found = self.snapshot.addresses.get(member, {}).get(key)
-            stays = config.probe.test_addresses.get(member) == key
-            if found is not None and found.proto == OWNER and not stays:
-                yield DeleteAddress(key, member)
-
     def close(self) -> None:
         """Stop probing and counting; addresses stay where they are."""
         self.prober.close()
@@ -162,23 +151,22 @@ class Runner:
         """Converge for ever; cancelled by the daemon."""
         while True:
             if self._due():
-                foreign = self._wake.is_set() and not self._urgent
-                if not (self._urgent or self._again):
+                foreign = self._waker.called and not self._waker.urgent
+                if not (self._waker.urgent or self._again):
                     self.executor.noticed = self.context.monotonic()
-                self._wake.clear()
-                self._urgent = False
+                self._waker.answer()
                 async with self.turn:
                     self._again = await self._try_converge()
                 self._looked.set()
                 if foreign:
-                    await self._sleep(FOREIGN_SECONDS, urgent_only=True)
+                    await self._waker.sleep(FOREIGN_SECONDS, urgent_only=True)
             self._tick()
-            if self._again or self._wake.is_set() or self.drains or self.books.under_way:
+            if self._again or self._waker.called or self.drains or self.books.under_way:
                 self._settled.clear()
             else:
                 self.executor.acting = False
                 self._settled.set()
-            await self._sleep(self._pause(), urgent_only=False)
+            await self._waker.sleep(self._pause(), urgent_only=False)
 
     async def _try_converge(self) -> bool:
         """One pass; what the kernel refuses to tell or do is logged and tried again."""
@@ -197,7 +185,7 @@ class Runner:
         if now >= self._next_reconcile:
             self.reconciles += 1
             return True
-        return self._again or self._wake.is_set() or self.executor.retry_due(now)
+        return self._again or self._waker.called or self.executor.retry_due(now)
 
     def _tick(self) -> None:
         """Announce what is due, judge drains, close moves."""
@@ -216,21 +204,10 @@ class Runner:
             self.context.emit(closed)
             self.context.passed()
 
-    async def _sleep(self, seconds: float, *, urgent_only: bool) -> None:
-        end = self.context.monotonic() + seconds
-        while not (self._wake.is_set() and (self._urgent or not urgent_only)):
-            left = end - self.context.monotonic()
-            if left <= 0:
-                return
-            self._stir.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._stir.wait()
-
     def _pause(self) -> float:
         """Seconds until something is due."""
         now = self.context.monotonic()
-        if self._again or self._wake.is_set():
+        if self._again or self._waker.called:
             return 0.0
         due = [self._next_reconcile, *self.executor.retries()]
         due += (d for d in (self.members.due, self.limit.due) if d is not None)
@@ -267,12 +244,12 @@ class Runner:
         leaving = await aside(size, copies.leaving, placements, self.snapshot, dead, held)
         decisions += drained(self.config.name, self.drains.update(leaving), self.context.offline)
         work = Work(placements, routes, self.snapshot, self.drains.judged, dead, held, spread)
-        acted = await self.executor.carry_out(work, self._reason, lambda: self._urgent, decisions)
+        acted = await self.executor.carry_out(work, self._reason, lambda: self._waker.urgent, decisions)
         decisions += self.executor.fights.news(self.config.name, self.context.monotonic())
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
         await self._publish(decisions)
         self.retirement.passed()
-        if not self._urgent:
+        if not self._waker.urgent:
             await self.prober.arrange(self.config, self.snapshot, self.members)
         return acted
 
