@@ -11,7 +11,8 @@ import pytest
 from ipmp.plan import AddAnchor, ShiftRoute, Step
 from ipmp.world import AF_INET, Link, RouteKey, Snapshot
 from tests.simulation import routes
-from tests.simulation.payloads import route_payload
+from tests.simulation.connection import Faults
+from tests.simulation.payloads import Held, route_payload
 from tests.simulation.scenario import STATIC, GroupPlan, put
 from tests.simulation.world import World
 
@@ -156,3 +157,17 @@ def test_who_starts_with_another_file_retires_what_it_does_not_list_any_more() -
         world.start()
         world.run(REST)
         assert holders(world, C) == []
+
+
+def test_who_is_stopped_amid_a_reading_takes_nothing_for_removed_on_purpose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with host(plan("n00", "n01"), {"n00": [A], "n01": [B]}) as world:
+        world.suffer(Faults(lose=1.0))
+        world.kernel.delete(Held(A, world.kernel.names["n00"].ifindex))
+        in_next_reading(world, monkeypatch, world.stop)
+        world.run(15.0)
+        assert world.life is None
+        world.start()
+        world.run(REST)
+        assert holders(world, A) == ["n00"]

@@ -115,7 +115,7 @@ class Runner:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is under way."""
-        return self._settled.is_set() and not self.executor.acting
+        return self._settled.is_set() and not self.turn.locked() and not self.executor.acting
 
     @property
     def is_whole(self) -> bool:
