@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 export PATH := $(PATH):/usr/sbin:/sbin:$(CURDIR)/.tools/bin
 
-.PHONY: help setup demo test soak lint format bench endurance tools dashboards clean
+.PHONY: help setup demo test soak mutants lint format bench endurance tools dashboards clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,9 @@ demo: setup ## play the story on a network of namespaces (ARGS=--once: play it a
 
 test: setup ## run all tests (ARGS="-k word" picks some, JOBS=4 for more at a time)
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+mutants: $(READY) ## plant bugs and let the simulator find each of them (SEEDS=n)
+	@$(BIN)/python -m tests.simulation.mutants $(if $(SEEDS),--seeds $(SEEDS))
 
 soak: $(READY) ## explore orders of events in the simulator (SEEDS=n, EVENTS=n; SEED=n plays one again)
 	@$(BIN)/python -m tests.simulation.soak $(if $(SEED),--seed $(SEED)) \

@@ -159,7 +159,7 @@ class Invariants:
         The kernel replaces the first of those that have the same key, whosever that is.
         """
         others = [e for e in self._world.kernel.tables.get(old.key, ()) if e is not new]
-        if old.parsed is None and not any(e.parsed for e in others):
+        if old.is_others and all(e.is_others for e in others):
             self._broken(8, f"{old.key} belongs to somebody else (protocol {old.protocol})")
         known = self._world.ledger.routes.get((old.key, old.gateway))
         if known and known.certain and not self._same_routes(old):
@@ -372,7 +372,7 @@ class Invariants:
         for entries in world.kernel.tables.values():
             for entry in entries:
                 name = world.kernel.devices[entry.ifindex].name
-                if entry.parsed is not None and name in group.members:
+                if not entry.is_others and name in group.members:
                     found.setdefault((entry.key, entry.gateway), []).append(entry)
         routed |= found.keys()
         wanted = {i: k for i, k in ledger.routes.items() if k.group == group.name and k.certain}

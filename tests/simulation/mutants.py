@@ -2,14 +2,18 @@
 
 Each is one wrong function or number in place of a right one, as if somebody had forgotten the rule.
 The simulator has to find every one of them; a rule whose bug it does not find is not tested by it.
+
+`make mutants` looks for each from seed 0 on and prints what told of it; 1 when one is not found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+import argparse
+import sys
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from math import inf
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import msgspec
@@ -17,20 +21,21 @@ from msgspec.structs import replace
 
 from ipmp import homes
 from ipmp.config import GroupConfig
+from ipmp.daemon.groups import Groups
 from ipmp.group import Group
 from ipmp.kernel import codec
-from ipmp.placement import Placement, RoutePlacement, place_addresses
+from ipmp.placement import Placement, place_addresses
 from ipmp.plan import (
     AddAddress,
     AddAnchor,
     Announce,
     DeleteAddress,
-    Progress,
     ReplaceRoute,
     Step,
     plan,
 )
 from ipmp.world import Address, AddressSpec, DataAddress, Snapshot
+from tests.simulation.soak import Outcome, live
 
 Batches = Iterator[list[Step]]
 
@@ -39,32 +44,38 @@ class Mutant(msgspec.Struct, frozen=True):
     """A planted bug."""
 
     name: str
-    breaks: frozenset[int]  # invariants of DESIGN 4, any of which tells of it
     where: str  # what is replaced in the real code
     by: object
+    breaks: int  # the invariant of DESIGN 4 that tells of it
+    seed: int  # from which on the fast test looks for it
 
     def planted(self) -> AbstractContextManager[object]:
         """Until it is left, the code has this bug."""
         return patch(self.where, self.by)
 
+    def tells(self, outcome: Outcome) -> bool:
+        """Whether this report is the one of its invariant."""
+        return f": invariant {self.breaks} is broken" in outcome.report.partition("\n")[0]
+
 
 MUTANTS: dict[str, Mutant] = {}
 
 
-def mutant(where: str, *breaks: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def mutant(
+    where: str, *, breaks: int, seed: int
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Plant the decorated function there."""
 
     def keep(function: Callable[..., Any]) -> Callable[..., Any]:
-        name = function.__name__.replace("_", "-")
-        MUTANTS[name] = Mutant(name, frozenset(breaks), where, function)
+        value(function.__name__.replace("_", "-"), where, function, breaks=breaks, seed=seed)
         return function
 
     return keep
 
 
-def number(name: str, where: str, by: object, *breaks: int) -> None:
+def value(name: str, where: str, by: object, *, breaks: int, seed: int) -> None:
     """Plant another value there."""
-    MUTANTS[name] = Mutant(name, frozenset(breaks), where, by)
+    MUTANTS[name] = Mutant(name, where, by, breaks, seed)
 
 
 # The plan -----------------------------------------------------------------------------------------
@@ -72,42 +83,35 @@ def number(name: str, where: str, by: object, *breaks: int) -> None:
 PLAN = "ipmp.daemon.executor.plan"
 
 
+def _snapshot(arguments: Sequence[Any]) -> Snapshot:
+    """What `plan` was given as its third argument."""
+    return cast(Snapshot, arguments[2])
+
+
 def _without(kind: type[Step], batches: Batches) -> Batches:
     for batch in batches:
         yield [step for step in batch if not isinstance(step, kind)]
 
 
-@mutant(PLAN, 1)
-def deletes_before_it_adds(
-    placements: Sequence[Placement],
-    routes: Sequence[RoutePlacement],
-    snapshot: Snapshot,
-    progress: Progress,
-    tests: Mapping[str, str] | None = None,
-) -> Batches:
+@mutant(PLAN, breaks=1, seed=0)
+def deletes_before_it_adds(*arguments: Any) -> Batches:
     """Break before make."""
-    steps = [s for b in plan(placements, routes, snapshot, progress, tests) for s in b]
-    added = {s.address.key for s in steps if isinstance(s, AddAddress)}
-    yield [
-        DeleteAddress(k, m) for m, held in snapshot.addresses.items() for k in held if k in added
-    ]
+    steps = [step for batch in plan(*arguments) for step in batch]
+    added = {step.address.key for step in steps if isinstance(step, AddAddress)}
+    present = _snapshot(arguments).addresses.items()
+    yield [DeleteAddress(key, m) for m, held in present for key in held if key in added]
     yield steps
 
 
-@mutant(PLAN, 4)
-def announces_from_the_old_member(
-    placements: Sequence[Placement],
-    routes: Sequence[RoutePlacement],
-    snapshot: Snapshot,
-    progress: Progress,
-    tests: Mapping[str, str] | None = None,
-) -> Batches:
+@mutant(PLAN, breaks=4, seed=0)
+def announces_from_the_old_member(*arguments: Any) -> Batches:
     """Whoever had the address speaks for it."""
-    for batch in plan(placements, routes, snapshot, progress, tests):
+    for batch in plan(*arguments):
         steps: list[Step] = []
         for step in batch:
-            if isinstance(step, Announce) and (had := snapshot.holders(step.address.key)):
-                step = replace(step, member=had[0])
+            if isinstance(step, Announce):
+                had = _snapshot(arguments).holders(step.address.key)
+                step = replace(step, member=had[0]) if had else step
             steps.append(step)
         yield steps
 
@@ -117,32 +121,27 @@ class _Everything(Container[tuple[str, str]]):
         return True
 
 
-@mutant(PLAN, 4)
-def deletes_before_it_announces(
-    placements: Sequence[Placement],
-    routes: Sequence[RoutePlacement],
-    snapshot: Snapshot,
-    progress: Progress,
-    tests: Mapping[str, str] | None = None,
-) -> Batches:
+@mutant(PLAN, breaks=4, seed=0)
+def deletes_before_it_announces(*arguments: Any) -> Batches:
     """The link is taken to know everything already."""
+    placements, routes, snapshot, progress, *others = arguments
     told = replace(progress, announced=_Everything(), quiet=_Everything())
-    return plan(placements, routes, snapshot, told, tests)
+    return plan(placements, routes, snapshot, told, *others)
 
 
-@mutant(PLAN, 2)
+@mutant(PLAN, breaks=2, seed=0)
 def leaves_old_copies_behind(*arguments: Any) -> Batches:
     """Nothing is ever deleted."""
     return _without(DeleteAddress, plan(*arguments))
 
 
-@mutant(PLAN, 3)
+@mutant(PLAN, breaks=3, seed=3)
 def leaves_routes_behind(*arguments: Any) -> Batches:
     """They go with the last address of the old member."""
     return _without(ReplaceRoute, plan(*arguments))
 
 
-@mutant(PLAN, 3)
+@mutant(PLAN, breaks=3, seed=0)
 def sets_no_anchor(*arguments: Any) -> Batches:
     """The last IPv4 address of a member is deleted."""
     return _without(AddAnchor, plan(*arguments))
@@ -153,7 +152,7 @@ def sets_no_anchor(*arguments: Any) -> Batches:
 PLACES = "ipmp.daemon.runner.place_addresses"
 
 
-@mutant(PLACES, 6)
+@mutant(PLACES, breaks=6, seed=14)
 def fails_back_although_that_is_off(
     group: Group,
     addresses: Sequence[DataAddress],
@@ -166,7 +165,7 @@ def fails_back_although_that_is_off(
     return place_addresses(group, addresses, snapshot, seats, restless)
 
 
-@mutant(PLACES, 7)
+@mutant(PLACES, breaks=7, seed=0)
 def moves_in_a_failed_group(
     group: Group,
     addresses: Sequence[DataAddress],
@@ -180,45 +179,45 @@ def moves_in_a_failed_group(
         yield placement if placement.target or not last else replace(placement, target=last[0])
 
 
-@mutant("ipmp.homes._adoptable", 8)
+@mutant("ipmp.homes._adoptable", breaks=8, seed=0)
 def adopts_leased_addresses(address: Address, config: GroupConfig, tests: Container[str]) -> bool:
     """Those that a DHCP client renews."""
     return config.adopt and address.scope == 0 and address.key not in tests
 
 
-@mutant("ipmp.daemon.groups.Groups.save_homes", 1, 2, 3)
+@mutant("ipmp.daemon.groups.Groups.save_homes", breaks=2, seed=0)
 def forgets_homes_in_a_crash(self: object) -> None:
     """Where everything belongs is only in memory."""
 
 
-@mutant("ipmp.daemon.runner.forget_missing", 1, 2, 3)
-def forgets_what_has_no_place_at_the_start(
-    known: homes.Homes, config: GroupConfig, snapshot: Snapshot
-) -> homes.Homes:
-    """Whether or not the member that had it is there."""
-    kept = {k: a for k, a in known.addresses.items() if not a.adopted or snapshot.holders(k)}
-    return replace(known, addresses=kept)
+_add = Groups._add
+
+
+@mutant("ipmp.daemon.groups.Groups._add", breaks=1, seed=22)
+def takes_a_crash_for_a_clean_stop(groups: Groups, config: GroupConfig, clean: bool) -> None:
+    """What is missing at the start was taken away on purpose."""
+    _add(groups, config, clean=True)
 
 
 # What was asked for -------------------------------------------------------------------------------
 
 
-@mutant("ipmp.daemon.operations.refusal", 5)
+@mutant("ipmp.daemon.operations.refusal", breaks=5, seed=2)
 def takes_the_last_usable_member_offline(group: Group, name: str) -> None:
     """Without asking who is left."""
 
 
-@mutant("ipmp.daemon.operations._respect_hold", 6)
+@mutant("ipmp.daemon.operations._respect_hold", breaks=6, seed=6)
 def ignores_holds(call: object) -> None:
     """Automation does as it likes."""
 
 
-@mutant("ipmp.daemon.daemon.Daemon.save_intent", 6)
+@mutant("ipmp.daemon.daemon.Daemon.save_intent", breaks=6, seed=0)
 def stores_no_intent(self: object) -> None:
     """Who is offline is only in memory."""
 
 
-number("takes-programs-for-people", "ipmp.daemon.operations.AUTOMATION", "nobody", 6)
+value("takes-programs-for-people", "ipmp.daemon.operations.AUTOMATION", "nobody", breaks=6, seed=1)
 
 # What the kernel is told --------------------------------------------------------------------------
 
@@ -229,8 +228,46 @@ def _bare_spec(address: Address) -> AddressSpec:
 
 
 BARE = homes.Codec(_bare_spec, codec.declared_spec)
-number("loses-the-broadcast-address", "ipmp.daemon.daemon.Daemon.codec", BARE, 3)
-number("lets-the-kernel-look-for-duplicates", "ipmp.kernel.codec.IFA_F_NODAD", 0, 1)
-number("moves-routes-of-routing-daemons", "ipmp.kernel.codec.OTHER_OWNERS", frozenset({2}), 8)
-number("never-reads-again", "ipmp.daemon.runner.RECONCILE_SECONDS", inf, 1, 2, 3)
-number("tries-nothing-again", "ipmp.daemon.executor.REFUSED_SECONDS", inf, 1, 2, 3)
+value("loses-the-broadcast-address", "ipmp.daemon.daemon.Daemon.codec", BARE, breaks=3, seed=0)
+value("lets-the-kernel-look-for-duplicates", "ipmp.kernel.codec.IFA_F_NODAD", 0, breaks=1, seed=0)
+value(
+    "moves-routes-of-routing-daemons",
+    "ipmp.kernel.codec.OTHER_OWNERS",
+    frozenset({2}),
+    breaks=8,
+    seed=0,
+)
+value("never-reads-again", "ipmp.daemon.runner.RECONCILE_SECONDS", inf, breaks=2, seed=4)
+value("tries-nothing-again", "ipmp.daemon.executor.REFUSED_SECONDS", inf, breaks=2, seed=6)
+
+
+# Finding them -------------------------------------------------------------------------------------
+
+SEEDS = 200  # in which each has to be found
+
+
+def hunt(mutant: Mutant, seeds: Iterable[int]) -> Outcome | None:
+    """The first of the seeds whose report is that of the mutant's invariant."""
+    with mutant.planted():
+        return next(filter(mutant.tells, map(live, seeds)), None)
+
+
+def main() -> int:
+    """Look for every mutant; 1 when one is not found."""
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"for each ({SEEDS})")
+    seeds = range(parser.parse_args().seeds)
+    missed = 0
+    for name, planted in MUTANTS.items():
+        found = hunt(planted, seeds)
+        if found is None:
+            missed += 1
+            print(f"{name}: not found in {len(seeds)} seeds")
+        else:
+            print(f"{name}: {found.report.partition(chr(10))[0]}")
+    print(f"{len(MUTANTS) - missed} of {len(MUTANTS)} planted bugs were found")
+    return missed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,6 +30,8 @@ RTA_METRICS, RTA_PREF = 8, 20
 TABLE_COMPAT = 252
 FOREVER = 0xFFFFFFFF
 METRIC_CONNECTED6, METRIC_USER6 = codec.IP6_RT_PRIO_ADDRCONF, 1024
+KERNEL, ZEBRA, BGP = 2, 11, 186  # rtm_protocol
+OTHERS = (KERNEL, ZEBRA, BGP)
 #: Flags that IPv4 does not keep (linux:net/ipv4/devinet.c, IPV6ONLY_FLAGS).
 IPV6_ONLY = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x100
 
@@ -185,6 +187,11 @@ class Entry:
         self.source = _text(family, known.get(codec.RTA_PREFSRC))
         self.onlink = bool(head[8] & codec.RTNH_F_ONLINK)
         self.parsed: Route | None = codec.parse_route(raw, device)
+
+    @property
+    def is_others(self) -> bool:
+        """Whether the kernel or a routing daemon keeps it, so that nobody else may touch it."""
+        return self.protocol in OTHERS
 
     @property
     def same_as(self) -> tuple[object, ...]:

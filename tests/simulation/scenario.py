@@ -18,9 +18,9 @@ from ipmp.world import (
 )
 from tests.simulation import routes
 from tests.simulation.kernel import Device, SimulatedKernel
-from tests.simulation.payloads import IFA_BROADCAST, Held, mtu, route_payload
+from tests.simulation.payloads import BGP, IFA_BROADCAST, ZEBRA, Held, mtu, route_payload
 
-STATIC, BOOT, BGP, ZEBRA = 4, 3, 186, 11  # rtm_protocol of who makes routes
+STATIC, BOOT = 4, 3  # rtm_protocol of who makes routes
 TABLES = (254, 254, 254, 100, 1000)
 
 
