@@ -244,7 +244,9 @@ class Runner:
         leaving = await aside(size, copies.leaving, placements, self.snapshot, dead, held)
         decisions += drained(self.config.name, self.drains.update(leaving), self.context.offline)
         work = Work(placements, routes, self.snapshot, self.drains.judged, dead, held, spread)
-        acted = await self.executor.carry_out(work, self._reason, lambda: self._waker.urgent, decisions)
+        acted = await self.executor.carry_out(
+            work, self._reason, lambda: self._waker.urgent, decisions
+        )
         decisions += self.executor.fights.news(self.config.name, self.context.monotonic())
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
         await self._publish(decisions)
