@@ -81,6 +81,7 @@ class Engine:
             self._probers[path.key] = self._open(path, now)
         for prober in known.values():
             prober.close()
+        self._end_quiet(now)
         self._regroup(now)
         self._set_deadline()
 
@@ -100,6 +101,14 @@ class Engine:
         prober = Prober(path, self._targets[path.family], counters, self._random)
         prober.start(now, self._detection.interval)
         return prober
+
+    def _end_quiet(self, now: float) -> None:
+        """The quiet period is for the port: a path that comes later to the same one has none."""
+        probers = self._probers.values()
+        forwarding = {prober.path.port for prober in probers if not prober.quiet(now)}
+        for prober in probers:
+            if prober.path.port in forwarding:
+                prober.end_quiet(now)
 
     def _regroup(self, now: float) -> None:
         self._members = {}

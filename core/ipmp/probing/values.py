@@ -58,6 +58,11 @@ class Path(msgspec.Struct, frozen=True, gc=False):
         """Member and family."""
         return self.member, self.family
 
+    @property
+    def port(self) -> tuple[str, int, str]:
+        """The port that probes of either family go through."""
+        return self.member, self.ifindex, self.hwaddr
+
 
 PathKey = tuple[str, Family]
 

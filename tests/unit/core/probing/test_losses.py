@@ -208,6 +208,19 @@ def test_the_first_answer_ends_it_in_both_families() -> None:
     assert link.verdict("ni0") is FAILED
 
 
+def test_a_path_that_comes_back_beside_one_that_was_answered_is_judged_at_once() -> None:
+    """The last address of a family was deleted and put back; the port has forwarded all along."""
+    paths = (*PATHS, path("ni0", Family.IPV6), path("ni1", Family.IPV6))
+    targets = [ROUTER, ROUTER6]
+    link = Link(setup(*paths, time=1.0, targets=targets), ROUTER, ROUTER6)
+    link.run(3)
+    link.configure(setup(*paths[1:], time=1.0, targets=targets))
+    link.configure(setup(*paths, time=1.0, targets=targets))
+    link.cut = {"ni0"}
+    link.run(1.2)
+    assert link.verdict("ni0") is FAILED
+
+
 def test_a_target_that_never_answered_anybody_is_no_evidence() -> None:
     link = Link(setup(*PATHS, time=1.0, targets=[ROUTER]))
     link.run(QUIET + 60)
