@@ -370,3 +370,16 @@ def test_flags_of_one_member_do_not_travel() -> None:
     attributes = {"IFA_LOCAL": "192.0.2.1", "IFA_ADDRESS": "192.0.2.1", "IFA_FLAGS": flags}
     address = codec.parse_address(encoded(ifaddrmsg(), attributes, **fields), "ni0")
     assert codec.spec_of(address).flags == 0
+
+
+def test_the_metric_of_a_route_that_was_left_away_is_not_the_address_s_own() -> None:
+    """Found so after a crash; what is spread takes its metric from there."""
+    fields = {"family": AF_INET, "prefixlen": 24, "flags": 0, "scope": 0, "index": 3}
+    attributes = {"IFA_LOCAL": "192.0.2.1", "IFA_ADDRESS": "192.0.2.1"}
+    for metric, own in ((codec.AWAY, 0), (7, 7)):
+        more = attributes | {"IFA_RT_PRIORITY": metric}
+        address = codec.parse_address(encoded(ifaddrmsg(), more, **fields), "ni0")
+        spec = codec.spec_of(address)
+        assert spec.metric == own
+        back = codec.shift_route(address, spec, 3, away=False)
+        assert decoded(ifaddrmsg, back)[1]["IFA_RT_PRIORITY"] == own

@@ -120,8 +120,8 @@ def spec_of(address: Address) -> AddressSpec:
     left_out = {IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO}
     if address.shifted:
         left_out.add(IFA_RT_PRIORITY)
-    found = dict(attributes(address.raw, IFADDRMSG.size))
-    kept = b"".join(attribute(kind, found[kind]) for kind in found if kind not in left_out)
+    found = {k: v for k, v in attributes(address.raw, IFADDRMSG.size) if k not in left_out}
+    kept = b"".join(attribute(kind, value) for kind, value in found.items())
     if address.flags & IFA_F_DEPRECATED:
         kept += DEPRECATED
     prefixlen = int(address.key.rpartition("/")[2])
@@ -179,18 +179,11 @@ def shift_route(address: Address, spec: AddressSpec, ifindex: int, away: bool) -
     )
     if address.flags & IFA_F_DEPRECATED:
         kept += DEPRECATED
-    kept += attribute(IFA_RT_PRIORITY, U32.pack(AWAY if away else _route_metric(spec)))
+    metric = spec.metric or (0 if spec.family == AF_INET else IP6_RT_PRIO_ADDRCONF)
+    kept += attribute(IFA_RT_PRIORITY, U32.pack(AWAY if away else metric))
     family, prefixlen, flags, scope, _ = IFADDRMSG.unpack_from(address.raw)
     head = IFADDRMSG.pack(family, prefixlen, flags, scope, ifindex)
     return request(RTM_NEWADDR, NLM_F_REPLACE, head + kept)
-
-
-def _route_metric(spec: AddressSpec) -> int:
-    """The metric that the connected route of an address has when it is not shifted."""
-    for kind, value in attributes(spec.attributes, 0):
-        if kind == IFA_RT_PRIORITY:
-            return int(U32.unpack(value)[0])
-    return 0 if spec.family == AF_INET else IP6_RT_PRIO_ADDRCONF
 
 
 def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:
