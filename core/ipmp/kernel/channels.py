@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from ipmp.kernel import bpf, probe_frames
@@ -30,7 +31,7 @@ IPV4_ALL_BUT_ECHO_REPLY = struct.pack("=I", 0xFFFFFFFF & ~(1 << probe_frames.ECH
 _RAW = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
 
 
-class Channel:
+class Channel(ABC):
     """One open socket of a path; subclasses know the packets."""
 
     def __init__(self, path: Path, opened: socket.socket) -> None:
@@ -38,13 +39,13 @@ class Channel:
         self.socket = opened
         self.hwaddr = bytes.fromhex(path.hwaddr.replace(":", ""))
 
+    @abstractmethod
     def send(self, probe: Probe) -> None:
         """Send one probe; raises OSError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parse(self, data: bytes, sender: str, received: float) -> Reply | None:
         """What a packet says, None when it says nothing to us."""
-        raise NotImplementedError
 
     def read(self, offset: float) -> Reply | None:
         """Read one packet that waits; `offset` is the wall clock's lead over the monotonic one."""
