@@ -168,8 +168,8 @@ class Requests:
 
     def chunks(self, batch: Sequence[bytes]) -> list[Chunk]:
         """Number the messages of a batch and cut it into chunks, ready to be sent."""
-        size = CHUNK_MESSAGES
-        return [self._chunk(batch[i : i + size], i) for i in range(0, len(batch), size)]
+        starts = range(0, len(batch), CHUNK_MESSAGES)
+        return [self._chunk(batch[start : start + CHUNK_MESSAGES], start) for start in starts]
 
     async def send(self, chunks: Sequence[Chunk]) -> list[Refused]:
         """Send a batch, in order, and return the messages that were refused."""
@@ -239,10 +239,8 @@ class Requests:
         first = self._sequence + 1
         size = max(1, min(CHUNK_MESSAGES, int(SEND_SECONDS / self._pace)))
         wires = [self._wire(part[i : i + size]) for i in range(0, len(part), size)]
-        position = len(wires[-1]) - len(part[-1]) + 6
-        _FLAGS.pack_into(
-            wires[-1], position, _FLAGS.unpack_from(wires[-1], position)[0] | NLM_F_ACK
-        )
+        last, position = wires[-1], len(wires[-1]) - len(part[-1]) + 6
+        _FLAGS.pack_into(last, position, _FLAGS.unpack_from(last, position)[0] | NLM_F_ACK)
         return Chunk(tuple(map(bytes, wires)), start, first, self._sequence)
 
     def _wire(self, part: Sequence[bytes]) -> bytearray:
