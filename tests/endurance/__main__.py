@@ -81,7 +81,7 @@ def run(number: int, seed: str, tally: Tally) -> None:
             except (Exception, pytest.fail.Exception):
                 tally.failed.set()
                 print(fault(number, course), file=sys.stderr, flush=True)
-                return
+                break
             tally.done()
         tally.amid += course.amid
 
