@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 
 from ipmp.kernel.codec import RTM_GETLINK, U32
 from ipmp.kernel.netlink import attribute, attributes, request
@@ -16,6 +17,7 @@ IFLA_INET6_CONF, DEVCONF_DISABLE_IPV6 = 2, 26
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 
 
+@cache
 def link_request(name: str) -> bytes:
     """RTM_GETLINK by name, without statistics; also flushes the linkwatch queue of that device."""
     return _link_request(0, attribute(IFLA_IFNAME, name.encode() + b"\0"))
