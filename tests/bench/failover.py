@@ -70,7 +70,8 @@ def _ours(count: int, routes: int = 0) -> list[float]:
 def _crowd(lab: Lab, routes: int) -> None:
     """Give the host routes that are none of the group's."""
     if routes:
-        lab.run(HOST, ("ip", "-batch", "-"), input="link add d0 type dummy\nlink set d0 up\n")
+        away = "link add d0 type veth peer d1\nlink set d0 up\nlink set d1 up\n"
+        lab.run(HOST, ("ip", "-batch", "-"), input=away)
         lines = (
             f"route add 10.{100 + i // 65536}.{i // 256 % 256}.{i % 256}/32 dev d0\n"
             for i in range(routes)
