@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from math import inf
 from typing import Any, cast
@@ -153,28 +153,17 @@ PLACES = "ipmp.daemon.runner.place_addresses"
 
 
 @mutant(PLACES, breaks=6, seed=14)
-def fails_back_although_that_is_off(
-    group: Group,
-    addresses: Sequence[DataAddress],
-    snapshot: Snapshot,
-    seats: Mapping[str, str],
-    restless: Container[str] = (),
-) -> Iterator[Placement]:
+def fails_back_although_that_is_off(group: Group, *others: Any) -> Iterator[Placement]:
     """FAILBACK=no is not heeded."""
-    group = replace(group, failback=True)
-    return place_addresses(group, addresses, snapshot, seats, restless)
+    return place_addresses(replace(group, failback=True), *others)
 
 
 @mutant(PLACES, breaks=7, seed=0)
 def moves_in_a_failed_group(
-    group: Group,
-    addresses: Sequence[DataAddress],
-    snapshot: Snapshot,
-    seats: Mapping[str, str],
-    restless: Container[str] = (),
+    group: Group, addresses: Sequence[DataAddress], snapshot: Snapshot, *others: Any
 ) -> Iterator[Placement]:
     """When nobody works, the last member is as good as any."""
-    for placement in place_addresses(group, addresses, snapshot, seats, restless):
+    for placement in place_addresses(group, addresses, snapshot, *others):
         last = [m.name for m in group.members if m.name in snapshot.links][-1:]
         yield placement if placement.target or not last else replace(placement, target=last[0])
 
