@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -170,4 +171,28 @@ def test_who_is_stopped_amid_a_reading_takes_nothing_for_removed_on_purpose(
         assert world.life is None
         world.start()
         world.run(REST)
+        assert holders(world, A) == ["n00"]
+
+
+def test_a_copy_that_is_back_before_the_next_reading_is_removed_ever_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with host(plan("n00", "n01"), {"n00": [A], "n01": [B]}) as world:
+        intruded, delete = world.kernel.names["n01"], world.kernel.delete
+        removed: list[float] = []
+
+        def undone(wanted: Held, by: object | None = None) -> None:
+            delete(wanted, by)
+            if by is not None and wanted.ifindex == intruded.ifindex:
+                removed.append(world.clock.monotonic())
+                put(world.kernel, intruded, A)
+
+        monkeypatch.setattr(world.kernel, "delete", undone)
+        put(world.kernel, intruded, A)
+        world.run(20.0)
+        waits = [later - earlier for earlier, later in pairwise(removed)]
+        assert len(waits) >= 4
+        assert waits == sorted(waits)
+        monkeypatch.undo()
+        world.settle()
         assert holders(world, A) == ["n00"]

@@ -23,14 +23,16 @@ def note(
     *,
     first: bool,
     clean: bool,
-) -> None:
-    """Book data addresses that were not booked yet, and copies that others have made.
+) -> list[Decision]:
+    """Book data addresses that were not booked yet; returns the copies that others have made.
 
     At the first look the link knows where they are when the last daemon ended cleanly; one that was
     killed may have died before it announced. Later the link knows of what others have put there,
     and not of a copy of ours. Whoever made a second copy may have announced it, so the holder
-    speaks again (linux-peers 2.4: after a duplicate was removed).
+    speaks again (linux-peers 2.4: after a duplicate was removed). A copy that was removed and is
+    there again is a new one, however soon.
     """
+    intruders = []
     held_by = snapshot.addresses
     books.left = {(key, m) for key, m in books.left if key in held_by.get(m, ())}
     for member, held in held_by.items():
@@ -45,6 +47,9 @@ def note(
             elif place.member != member and (key, member) not in books.left:
                 books.left.add((key, member))
                 announcer.withdraw(key, place.member)
+                if address.proto != OWNER and key in held_by.get(place.member, ()):
+                    intruders.append(books.intruder(key, member))
+    return intruders
 
 
 def leaving(

@@ -8,13 +8,13 @@ noticed and ends when the last address has been announced from its new member.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.model import Histogram, MoveReason
-from ipmp.world import MADE, OWNER, DataAddress, Route, RouteIdentity, Snapshot
+from ipmp.world import MADE, DataAddress, Route, RouteIdentity, Snapshot
 
 #: Upper bounds of the failover duration histogram, seconds.
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -89,22 +89,12 @@ class Books:
         """An address was found on a member, or put there for the first time."""
         self.places.setdefault(key, Place(member)).member = member
 
-    def intruders(self, before: Snapshot, now: Snapshot) -> Iterator[Decision]:
-        """Copies that another program has put beside those that are booked."""
-        for member, held in now.addresses.items():
-            for key in held.keys() - before.addresses.get(member, {}).keys():
-                place = self.places.get(key)
-                if place is None or place.member == member or held[key].proto == OWNER:
-                    continue
-                if key in now.addresses.get(place.member, {}):
-                    self.drift["address"] += 1
-                    yield self._decision(
-                        Kind.ADDRESS_REMOVED,
-                        Reason.FOREIGN_CHANGE,
-                        member,
-                        key,
-                        target=place.member,
-                    )
+    def intruder(self, key: str, member: str) -> Decision:
+        """Another program has put a copy beside the one that is booked."""
+        self.drift["address"] += 1
+        target = self.places[key].member
+        kind, reason = Kind.ADDRESS_REMOVED, Reason.FOREIGN_CHANGE
+        return self._decision(kind, reason, member, key, target=target)
 
     def is_at(self, key: str, member: str) -> bool:
         """Whether the address is booked on this member."""

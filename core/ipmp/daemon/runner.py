@@ -225,7 +225,7 @@ class Runner:
         self._next_reconcile = self.context.monotonic() + RECONCILE_SECONDS
         decisions = self.members.observe()
         self._announce_anew()
-        before, removed = self.snapshot, frozenset(self._removed)
+        removed = frozenset(self._removed)
         self.snapshot = await self.context.kernel.snapshot(self.members.links)
         homes, retired = await self.retirement.carry_out(
             self.config, self.members.group, self.homes, self.snapshot
@@ -234,7 +234,6 @@ class Runner:
             self._remember(homes)
             self.snapshot = await self.context.kernel.snapshot(self.members.links)
         decisions += (*retired, *await self._learn(removed))
-        decisions += self._intruders(before)
         size = self.homes.size
         placements, routes, spread = await aside(size, self._place)
         decisions += self.outbound.left_out(self.config.name, spread)
@@ -260,15 +259,6 @@ class Runner:
         for member in self.members.untold:
             self.announcer.silence(member)
         self.members.untold.clear()
-
-    def _intruders(self, before: Snapshot) -> Iterable[Decision]:
-        """Foreign copies go as after a move; the link may have learnt them, so it is told anew."""
-        for intruder in self.books.intruders(before, self.snapshot):
-            key = intruder.address
-            self.announcer.withdraw(key, self.books.places[key].member)
-            removal = identity(DeleteAddress(key, intruder.interface))
-            self.executor.fights.note(removal, intruder, self.context.monotonic())
-            yield intruder
 
     async def _publish(self, decisions: list[Decision]) -> None:
         for start in range(0, len(decisions), PUBLISH):
@@ -296,8 +286,13 @@ class Runner:
         )
         self._remember(homes)
         data, books, clean = homes.addresses, self.books, self._clean
-        copies.note(self.snapshot, data, books, self.announcer, first=first, clean=clean)
-        return (*decisions, *copies.stay(self.config, self.snapshot, self._warned))
+        intruders = copies.note(
+            self.snapshot, data, books, self.announcer, first=first, clean=clean
+        )
+        for intruder in intruders:
+            removal = identity(DeleteAddress(intruder.address, intruder.interface))
+            self.executor.fights.note(removal, intruder, self.context.monotonic())
+        return (*decisions, *intruders, *copies.stay(self.config, self.snapshot, self._warned))
 
     def _remember(self, homes: Homes) -> None:
         if homes is self.homes:
