@@ -131,8 +131,7 @@ class Client:
     ) -> OperationResult:
         """Take `interface` offline or online, hold or release it; raise ProblemError if refused."""
         if not is_device_name(interface):
-            detail = f"{interface!r} cannot be the name of an interface"
-            raise ProblemError(Problem(ProblemCode.UNKNOWN_INTERFACE, detail, 404))
+            raise ProblemError(_not_a_device(interface))
         target = f"/v1/interfaces/{quote(interface)}/{operation}"
         return _decode(self._post(target, request or OperationRequest()), OperationResult)
 
@@ -179,6 +178,15 @@ class Client:
 def is_device_name(name: str) -> bool:
     """Say whether the kernel could have an interface of this name."""
     return bool(_DEVICE_NAME.match(name)) and len(os.fsencode(name)) <= 15
+
+
+def _not_a_device(name: str) -> Problem:
+    """What the daemon would say; `ni0:1` is the name of a logical interface, as Solaris has it."""
+    if ":" in name:
+        detail = f"{name} is a logical interface, not a member of a group"
+        return Problem(ProblemCode.NOT_IN_GROUP, detail, 409)
+    detail = f"{name!r} cannot be the name of an interface"
+    return Problem(ProblemCode.UNKNOWN_INTERFACE, detail, 404)
 
 
 def quote(text: str) -> str:

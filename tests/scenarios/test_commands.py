@@ -53,6 +53,22 @@ def test_a_hold_keeps_automation_out_and_people_in(lab: Lab, start_host: StartHo
     assert host.status().interface("ni0").hold is None
 
 
+def test_what_is_no_member_is_said_to_be_none(lab: Lab, start_host: StartHost) -> None:
+    """The IPMP interface itself, one outside all groups, and one that does not exist."""
+    host = start_host(PLAIN)
+    not_in_group = "not a physical interface or not in an IPMP group"
+    for interface in ("ipmp0", "lo"):
+        refused = host.if_mpadm("-d", interface)
+        text = f"if_mpadm: fatal: cannot offline {interface}: {not_in_group}\n"
+        assert (refused.returncode, refused.stderr) == (1, text)
+        refused = host.if_mpadm("-r", interface)
+        text = f"if_mpadm: fatal: interface {interface} is not offline\n"
+        assert (refused.returncode, refused.stderr) == (1, text)
+    refused = host.if_mpadm("-d", "ni9")
+    text = "if_mpadm: fatal: cannot get interface flags on ni9: No such device or address\n"
+    assert (refused.returncode, refused.stderr) == (1, text)
+
+
 def test_dry_run_changes_nothing(lab: Lab, start_host: StartHost) -> None:
     host = start_host(PLAIN)
     rehearsed = host.if_mpadm("-d", "ni0", "--dry-run")

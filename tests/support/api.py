@@ -16,7 +16,14 @@ from ipmp.api import Server
 from ipmp.api.stream import Streams
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.history import History
-from ipmp.model import DaemonStatus, Event, OperationRequest, OperationResult, Status
+from ipmp.model import (
+    DaemonStatus,
+    Event,
+    OperationRequest,
+    OperationResult,
+    ProbeReport,
+    Status,
+)
 
 ME = f"{pwd.getpwuid(os.getuid()).pw_name} (uid {os.getuid()})"
 
@@ -49,6 +56,9 @@ class FakeController:
         self.current = status()
         self.calls: list[tuple] = []
         self.error: Exception | None = None
+        self.result: OperationResult | None = None
+        self.reports: asyncio.Queue[ProbeReport] = asyncio.Queue()
+        self.followed = asyncio.Event()  # somebody follows the probes
         self.gate = asyncio.Event()
         self.gate.set()
         self.ring: deque[Event] = deque(maxlen=1000)
@@ -80,6 +90,11 @@ class FakeController:
         finally:
             self.queues.discard(queue)
 
+    @contextlib.contextmanager
+    def probes(self) -> Iterator[asyncio.Queue[ProbeReport]]:
+        self.followed.set()
+        yield self.reports
+
     async def operate(
         self, operation: str, interface: str, request: OperationRequest, actor: str
     ) -> OperationResult:
@@ -87,6 +102,8 @@ class FakeController:
         await self.gate.wait()
         if self.error is not None:
             raise self.error
+        if self.result is not None:
+            return self.result
         return OperationResult(interface, operation, changed=True, dry_run=request.dry_run)
 
     async def pause(self, request: OperationRequest, actor: str) -> None:

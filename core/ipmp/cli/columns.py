@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ipmp.cli.table import Column
@@ -46,6 +47,13 @@ class ProbeRow(NamedTuple):
     target: str  # as shown
 
 
+def _duration(name: str, seconds: Callable[[ProbeReport], float | None]) -> Column[ProbeRow]:
+    """A column of milliseconds; JSON has seconds, as everywhere."""
+    return Column[ProbeRow](
+        name, 10, lambda r: _milliseconds(seconds(r.report)), lambda r: seconds(r.report)
+    )
+
+
 ADDRESS = (
     Column[AddressRow]("ADDRESS", 26, lambda r: r.name),
     Column[AddressRow]("STATE", 7, lambda r: "up" if r.address.interface else "down"),
@@ -66,7 +74,7 @@ GROUP = (
     Column[GroupRow](
         "FDT", 10, lambda r: _seconds(r.group), lambda r: r.group.failure_detection_time
     ),
-    Column[GroupRow]("INTERFACES", 30, lambda r: _members(r.members)),
+    Column[GroupRow]("INTERFACES", 30, lambda r: _members(r.members), lambda r: _parts(r.members)),
 )
 
 INTERFACE = (
@@ -92,11 +100,11 @@ PROBE = (
     Column[ProbeRow]("TIME", 10, lambda r: f"{r.time:.2f}s", lambda r: round(r.time, 6)),
     Column[ProbeRow]("INTERFACE", 12, lambda r: r.report.interface),
     Column[ProbeRow]("PROBE", 7, lambda r: str(r.report.probe), lambda r: r.report.probe),
-    Column[ProbeRow]("NETRTT", 10, lambda r: _milliseconds(r.report.net_rtt)),
-    Column[ProbeRow]("RTT", 10, lambda r: _milliseconds(r.report.rtt)),
-    Column[ProbeRow]("RTTAVG", 10, lambda r: _milliseconds(r.report.average or None)),
+    _duration("NETRTT", lambda report: report.net_rtt),
+    _duration("RTT", lambda report: report.rtt),
+    _duration("RTTAVG", lambda report: report.average or None),
     Column[ProbeRow]("TARGET", 20, lambda r: r.target),
-    Column[ProbeRow]("RTTDEV", 10, lambda r: _milliseconds(r.report.deviation or None)),
+    _duration("RTTDEV", lambda report: report.deviation or None),
 )
 
 
@@ -170,13 +178,18 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def _members(members: tuple[InterfaceStatus, ...]) -> str:
     """`act1 act2 (inact1) [unusable1]`, parts only where there are any."""
-    active = [i.name for i in members if i.active]
-    inactive = [i.name for i in members if i.inactive and not i.active]
-    unusable = [i.name for i in members if not i.active and not i.inactive]
-    parts = [" ".join(active)]
-    parts += [f"({' '.join(inactive)})"] if inactive else []
-    parts += [f"[{' '.join(unusable)}]"] if unusable else []
-    return " ".join(part for part in parts if part)
+    forms = {"active": "{}", "inactive": "({})", "unusable": "[{}]"}
+    parts = _parts(members)
+    return " ".join(form.format(" ".join(parts[k])) for k, form in forms.items() if parts[k])
+
+
+def _parts(members: tuple[InterfaceStatus, ...]) -> dict[str, list[str]]:
+    """The names of the members, by whether they are used."""
+    return {
+        "active": [i.name for i in members if i.active],
+        "inactive": [i.name for i in members if i.inactive and not i.active],
+        "unusable": [i.name for i in members if not i.active and not i.inactive],
+    }
 
 
 def _seconds(group: GroupStatus) -> str:

@@ -104,6 +104,8 @@ def complaint(request: Request, error: ClientError) -> str:
     match error:
         case ProblemError(problem=Problem(code=code)) if code in TEXTS:
             return TEXTS[code].format(request.interface)
+        case ProblemError(problem=Problem(code=ProblemCode.NOT_IN_GROUP)) if verb != "offline":
+            return TEXTS[ProblemCode.NOT_OFFLINE].format(request.interface)  # asked first
         case ProblemError(problem=problem):
             return cannot + REASONS.get(problem.code, problem.detail)
         case DaemonUnavailable():

@@ -10,7 +10,7 @@ import getopt
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ipmp.cli import columns
 from ipmp.cli.console import height, run
@@ -85,7 +85,7 @@ def _main() -> int:
     client = Client(options.run_dir)
     try:
         if options.mode == "-p":
-            return _follow(options, selection.columns, client)
+            _follow(options, selection.columns, client)
         while True:
             text = _render(options, selection.columns, client.status())
             print((CLEAR if options.watch else "") + text, end="", flush=True)
@@ -122,8 +122,11 @@ def parse(arguments: list[str]) -> Options:
     )
 
 
-def _follow(options: Options, chosen: Sequence[Column[Any]], client: Client) -> int:
-    """Print a row for each probe that is answered or lost, until killed."""
+def _follow(options: Options, chosen: Sequence[Column[Any]], client: Client) -> NoReturn:
+    """Print a row for each probe that is answered or lost, until killed.
+
+    Raises DaemonUnavailable when the daemon has stopped.
+    """
     started = time.time()
     if not any(interface.probes for interface in client.status().interfaces):
         raise UsageError("probe-based failure detection is disabled")
@@ -136,7 +139,7 @@ def _follow(options: Options, chosen: Sequence[Column[Any]], client: Client) -> 
         lines = parsable(chosen, rows) if options.parsable else human(chosen, rows, height())
     for line in lines:
         print(line, flush=True)
-    return 0
+    raise DaemonUnavailable("mpathd has stopped")
 
 
 def _render(options: Options, chosen: Sequence[Column[Any]], status: Status) -> str:

@@ -208,7 +208,9 @@ def _runner(desk: Desk, interface: str) -> Runner:
     for runner in desk.runners.values():
         if interface in runner.config.members:
             return runner
-    reason = Reason.NOT_IN_GROUP if desk.exists(interface) else Reason.UNKNOWN_INTERFACE
+    # The name of a group is that of its IPMP interface, which is no member (ipmp-semantics 1.1).
+    known = interface in desk.runners or desk.exists(interface)
+    reason = Reason.NOT_IN_GROUP if known else Reason.UNKNOWN_INTERFACE
     raise Refusal(Decision(Kind.REFUSED, reason, interface=interface))
 
 

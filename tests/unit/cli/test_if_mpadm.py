@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipmp.cli.if_mpadm import Request, complaint, doubt, parse, rehearsal
-from ipmp.client import AccessDenied, ClientError, DaemonUnavailable, ProblemError
+from ipmp.client import AccessDenied, ClientError, DaemonTimeout, DaemonUnavailable, ProblemError
 from ipmp.model import OperationResult, Problem, ProblemCode
 from tests.unit.cli.test_ipmpstat import tool
 
@@ -50,6 +50,12 @@ def problem(code: ProblemCode, detail: str = "detail") -> ProblemError:
             OFF,
             AccessDenied("no"),
             "cannot offline ni0: permission denied; run it as root or as a member of ipmp-admin",
+        ),
+        (
+            ON,
+            DaemonTimeout("late"),
+            "cannot undo-offline ni0: mpathd did not answer in time; "
+            "see `ipmpstat -i` for what it did",
         ),
     ],
 )
