@@ -25,6 +25,7 @@ from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
 from ipmp.daemon.executor import Executor, Work
 from ipmp.daemon.moves import Books
+from ipmp.daemon.pulse import Pulse
 from ipmp.decision import Decision, Reason
 from ipmp.kernel import codec
 from ipmp.kernel.linux import LinuxKernel
@@ -120,7 +121,8 @@ async def _move_with_ours(
     books = Books("ipmp0")
     for address in addresses:
         books.seen(address.key, source)
-    executor = Executor(bench, GroupConfig("ipmp0", MEMBERS), announcer, books)  # type: ignore[arg-type]
+    config, pulse = GroupConfig("ipmp0", MEMBERS), Pulse(time.monotonic)
+    executor = Executor(bench, config, announcer, books, pulse)  # type: ignore[arg-type]
     placements = [Placement(a, target, Reason.FAILBACK) for a in addresses]
     work = Work(placements, (), snapshot, frozenset(), frozenset({source}))
     async with lag:

@@ -17,7 +17,7 @@ from ipmp.api import Server
 from ipmp.client import default_run_dir
 from ipmp.config import Config, ConfigError, load
 from ipmp.daemon.daemon import Daemon
-from ipmp.daemon.notify import notify
+from ipmp.daemon.notify import notify, reloading, report
 from ipmp.daemon.sysctls import check
 from ipmp.history import History
 from ipmp.intent import IntentStore, LockedError, UnreadableError
@@ -77,12 +77,13 @@ async def _serve(options: argparse.Namespace, config: Config) -> int:
     await daemon.start()
     await server.start()
     _spare_the_loop()
-    reloading = asyncio.create_task(_reload_on(hangup, daemon))
+    tasks = [asyncio.create_task(_reload_on(hangup, daemon))]
     notify("READY=1")
+    tasks.append(asyncio.create_task(report(daemon)))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((stopping, daemon.failed), return_when=asyncio.FIRST_COMPLETED)
     notify("STOPPING=1")
-    for task in (stopping, reloading):
+    for task in (stopping, *tasks):
         task.cancel()
     await server.close()
     await daemon.stop()
@@ -104,7 +105,7 @@ async def _reload_on(hangup: asyncio.Event, daemon: Daemon) -> None:
         await hangup.wait()
         hangup.clear()
         log.info("SIGHUP: reread config file")
-        notify("RELOADING=1")
+        reloading()
         with suppress(ConfigError):  # logged, and the old configuration stays in force
             await daemon.reload("SIGHUP")
         notify("READY=1")

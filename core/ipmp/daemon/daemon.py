@@ -10,7 +10,6 @@ import asyncio
 import errno
 import os
 import socket
-from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -26,6 +25,7 @@ from ipmp.daemon.explain import explain
 from ipmp.daemon.followers import Followers
 from ipmp.daemon.forget import forget
 from ipmp.daemon.groups import Groups
+from ipmp.daemon.heartbeat import Heartbeat
 from ipmp.daemon.journal import Journal
 from ipmp.daemon.operations import operate
 from ipmp.daemon.runner import Runner
@@ -50,7 +50,6 @@ from ipmp.model import (
 )
 from ipmp.world import is_ipv4
 
-HEARTBEAT_SECONDS = 0.1  # poll of every carrier
 SYSCTL_SECONDS = 10.0
 STATUS_SECONDS = 1.0  # what is counted, such as probes, is no older than this
 
@@ -87,7 +86,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._reload_ok, self._reload_time, self._reload_error = True, self._started, ""
         self._counts = Counts()
-        self._lag = 0.0
+        self._heartbeat = Heartbeat(self.monotonic, self._poll_carriers)
 
     # Life ---------------------------------------------------------------------------------------
 
@@ -97,9 +96,11 @@ class Daemon:
         self.save_intent()
         await self._groups.start(self._config, clean=clean)
         self._duties = [
-            asyncio.create_task(self._heartbeat()),
+            asyncio.create_task(self._heartbeat.run()),
             asyncio.create_task(self._keep_sysctls()),
         ]
+        for duty in self._duties:
+            duty.add_done_callback(self._groups.ended)
         self.emit([_daemon(Reason.STARTED, f"{__version__} with {self._config.path}")])
 
     async def stop(self) -> None:
@@ -121,23 +122,21 @@ class Daemon:
 
     @property
     def failed(self) -> asyncio.Future[None]:
-        """Done when a defect has ended a runner, with its exception."""
+        """Done when a defect has ended a runner or a duty, with its exception."""
         return self._groups.failed
 
-    async def _heartbeat(self) -> None:
-        """Poll every carrier, also while a move is under way, and measure the loop's lag.
+    def stuck(self, seconds: float) -> list[str]:
+        """What has not got on for so many seconds, in words: then only a restart helps."""
+        return self._groups.stuck(seconds)
 
-        Events of plain NICs may come a second late (linux-peers 3.2). The lag kept is the longest
-        time that the loop stood still during the last minute.
-        """
-        recent = deque([0.0], maxlen=int(60 / HEARTBEAT_SECONDS))
-        while True:
-            due = self.monotonic() + HEARTBEAT_SECONDS
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            recent.append(self.monotonic() - due)
-            self._lag = max(recent)
-            for runner in self.runners.values():
-                runner.poll_carrier()
+    def summary(self) -> str:
+        """One line for the service manager."""
+        refused = "" if self._reload_ok else "; the last configuration was not accepted"
+        return self._groups.summary() + refused
+
+    def _poll_carriers(self) -> None:
+        for runner in self.runners.values():
+            runner.poll_carrier()
 
     async def _keep_sysctls(self) -> None:
         while True:
@@ -332,7 +331,7 @@ class Daemon:
             reconciles=sum(runner.reconciles for runner in runners),
             drift=drift,
             netlink_overruns=counts.overruns,
-            loop_lag_max=round(self._lag, 6),
+            loop_lag_max=round(self._heartbeat.lag, 6),
         )
 
 

@@ -13,6 +13,7 @@ from ipmp.config import GroupConfig
 from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
 from ipmp.daemon.moves import Books
+from ipmp.daemon.pulse import Pulse
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.fighting import Fights, Identity, is_repair
 from ipmp.kernel.protocol import Failure, Prepared
@@ -62,7 +63,12 @@ class Executor:
     """The hands of one group's runner."""
 
     def __init__(
-        self, context: Context, config: GroupConfig, announcer: Announcer, books: Books
+        self,
+        context: Context,
+        config: GroupConfig,
+        announcer: Announcer,
+        books: Books,
+        pulse: Pulse,
     ) -> None:
         self.config = config
         self.noticed = context.monotonic()  # when the cause of what is done now was noticed
@@ -70,6 +76,7 @@ class Executor:
         self._context = context
         self._announcer = announcer
         self._books = books
+        self._pulse = pulse
         self.fights = Fights()
         self._refused: dict[tuple[str, str], float] = {}
 
@@ -147,6 +154,7 @@ class Executor:
             yield failures
         finally:
             failures += await applying
+            self._pulse.beat()
 
     async def _conclude(
         self, batch: Iterable[Step], failures: Sequence[Failure], snapshot: Snapshot, why: WhyMoved

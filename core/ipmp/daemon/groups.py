@@ -71,6 +71,16 @@ class Groups:
             runner.close()
         return settled
 
+    def stuck(self, seconds: float) -> list[str]:
+        """The groups whose loop has not got on for so many seconds, in words."""
+        found = ((name, runner.pulse.stuck_for()) for name, runner in self.runners.items())
+        return [f"group {name} has not got on for {s:.1f} s" for name, s in found if s >= seconds]
+
+    def summary(self) -> str:
+        """The states of the groups in one line."""
+        groups = (runner.members.group for runner in self.runners.values())
+        return ", ".join(f"{group.name} {group.state}" for group in groups) or "no groups"
+
     def save_homes(self) -> None:
         """Write where everything is at home, before anything of it moves."""
         self._homes = {name: runner.homes for name, runner in self.runners.items()}
@@ -93,7 +103,7 @@ class Groups:
         runner.retirement.ask(_retirements(homes, config))
         self.runners[config.name] = runner
         task = asyncio.create_task(runner.run(), name=f"group {config.name}")
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self.ended)
         self._tasks[config.name] = task
 
     async def _watch(self) -> None:
@@ -145,8 +155,8 @@ class Groups:
             self._sysctls.put_back(member)
         self._house.save_intent()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """A runner ends only by cancellation; anything else is a defect that ends the daemon."""
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """A task ends only by cancellation; anything else is a defect that ends the daemon."""
         if not task.cancelled() and not self.failed.done():
             self.failed.set_exception(task.exception() or RuntimeError(task.get_name()))
 

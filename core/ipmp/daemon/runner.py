@@ -26,6 +26,7 @@ from ipmp.daemon.members import Members
 from ipmp.daemon.moves import Books
 from ipmp.daemon.outbound import Outbound
 from ipmp.daemon.prober import Prober
+from ipmp.daemon.pulse import Pulse
 from ipmp.daemon.report import address_statuses
 from ipmp.daemon.retirement import Retirement
 from ipmp.daemon.waking import Waker
@@ -70,7 +71,8 @@ class Runner:
         members.listen(lambda: self.prober.standings)
         self.drains = Drains(context.kernel.count_unicast)
         self.retirement = Retirement(context, self.books, self.announcer)
-        self.executor = Executor(context, config, self.announcer, self.books)
+        self.pulse = Pulse(context.monotonic)
+        self.executor = Executor(context, config, self.announcer, self.books, self.pulse)
         self.addresses: tuple[AddressStatus, ...] = ()
         self.reconciles = 0
         self._clean = clean  # the last daemon stopped cleanly: the link knows everything
@@ -155,6 +157,7 @@ class Runner:
                 if not (self._waker.urgent or self._again):
                     self.executor.noticed = self.context.monotonic()
                 self._waker.answer()
+                self.pulse.begin()
                 async with self.turn:
                     self._again = await self._try_converge()
                 self._looked.set()
@@ -171,7 +174,9 @@ class Runner:
     async def _try_converge(self) -> bool:
         """One pass; what the kernel refuses to tell or do is logged and tried again."""
         try:
-            return await self.converge()
+            again = await self.converge()
+            self.pulse.rest()
+            return again
         except OSError as error:
             log.error(f"group {self.config.name}: the kernel did not answer: {error}; trying again")
             await asyncio.sleep(RETRY_SECONDS)
