@@ -183,6 +183,10 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
         "freeze an address that moves once more; it goes home in {seconds} s"
     ),
     (Kind.REFUSED, Reason.KERNEL_REFUSED): "the kernel refused to {value}: {why}",
+    (Kind.REFUSED, Reason.NO_EFFECT): (
+        "the kernel is told again and again to {value} and does not refuse, but nothing changes; "
+        "from now on it is told every {seconds} s"
+    ),
     (Kind.REFUSED, None): "refused for {interface}{address}: {reason} {why}",
     (Kind.ACTIVATED, None): "{interface} is now active in group {group} ({reason})",
     (Kind.DRAINED, Reason.STILL_RECEIVING): (

@@ -96,6 +96,7 @@ class Reason(StrEnum):
     CORRECTED = "corrected"
     RESTORED = "restored"
     KERNEL_REFUSED = "kernel-refused"
+    NO_EFFECT = "no-effect"
     DYNAMIC_ADDRESS = "dynamic-address"
     NO_ADDRESS = "no-address"
     BOUND_SOCKET = "bound-socket"

@@ -104,8 +104,8 @@ def test_04_traffic_that_does_not_leave_is_waited_for_and_then_warned_of(
         done = host.if_mpadm("-d", "ni0")
         assert (done.returncode, done.stdout) == (0, "")
         assert done.stderr == (
-            "if_mpadm: warning: ni0 is offline, but traffic still arrives there; "
-            "do not pull it yet, see `ipmp history`\n"
+            "if_mpadm: warning: ni0 is offline, but traffic still arrives there or "
+            "not everything has left it; do not pull it yet, see `ipmp history`\n"
         )
         assert old.unicast_ip().incoming > 500
         assert stream.result().lost == 0

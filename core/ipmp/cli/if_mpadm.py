@@ -130,8 +130,8 @@ def doubt(request: Request) -> str:
     """The warning when the daemon could not verify the result."""
     if request.operation == "offline":
         return (
-            f"{request.interface} is offline, but traffic still arrives there; "
-            "do not pull it yet, see `ipmp history`"
+            f"{request.interface} is offline, but traffic still arrives there or not everything "
+            "has left it; do not pull it yet, see `ipmp history`"
         )
     return f"{request.interface} is online again, but not usable; see `ipmpstat -i`"
 

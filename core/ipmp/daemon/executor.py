@@ -14,7 +14,8 @@ from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
 from ipmp.daemon.moves import Books
 from ipmp.daemon.pulse import Pulse
-from ipmp.decision import Decision, Kind, Reason
+from ipmp.daemon.setbacks import Setbacks
+from ipmp.decision import Decision
 from ipmp.fighting import Fights, Identity, is_repair
 from ipmp.kernel.protocol import Failure, Prepared
 from ipmp.model import MoveReason
@@ -33,7 +34,6 @@ from ipmp.plan import (
 from ipmp.spread import Spread
 from ipmp.world import DataAddress, Snapshot
 
-REFUSED_SECONDS = 5.0  # before a step that the kernel refused is tried again
 PAUSE = 100  # steps that are booked before others may run
 
 #: Why an address goes to a member, asked when it is booked.
@@ -78,11 +78,12 @@ class Executor:
         self._books = books
         self._pulse = pulse
         self.fights = Fights()
-        self._refused: dict[tuple[str, str], float] = {}
+        self.setbacks = Setbacks(config.name)
+        self._taken: list[Step] = []  # by the kernel, in the pass under way
 
     def retries(self) -> Iterable[float]:
         """When steps that were refused, or held back in a fight, may be tried again."""
-        return (*self._refused.values(), *self.fights.deadlines())
+        return (*self.setbacks.deadlines(), *self.fights.deadlines())
 
     def retry_due(self, now: float) -> bool:
         """Whether such a step may be tried again."""
@@ -101,10 +102,21 @@ class Executor:
         planned. Stops at the first refusal and when interrupted: the next pass starts from a new
         reading. What was decided is appended to `decisions`, also when it stops.
         """
-        now = self._context.monotonic()
-        self._refused = {k: until for k, until in self._refused.items() if until > now}
-        held_back = self._refused.keys() | work.held
-        progress = Progress(self._announcer, work.quiet, work.dead, held_back)
+        self._taken = []
+        waiting = self.setbacks.begin(self._context.monotonic())
+        progress = Progress(self._announcer, work.quiet, work.dead, waiting | work.held)
+        again = await self._carry_out(work, progress, why, interrupted, decisions)
+        decisions += self.setbacks.end(self._taken, self._context.monotonic())
+        return again
+
+    async def _carry_out(
+        self,
+        work: Work,
+        progress: Progress,
+        why: WhyMoved,
+        interrupted: Callable[[], bool],
+        decisions: list[Decision],
+    ) -> bool:
         acted = False
         done: Sequence[Step] = ()
         tests = self.config.probe.test_addresses
@@ -160,13 +172,16 @@ class Executor:
         self, batch: Iterable[Step], failures: Sequence[Failure], snapshot: Snapshot, why: WhyMoved
     ) -> list[Decision]:
         """Book what the kernel has done of a batch, and announce unless a step was refused."""
-        decisions = [self._refusal(failure) for failure in failures]
+        now = self._context.monotonic()
+        decisions = [self.setbacks.refused(failure, now) for failure in failures]
         failed = [failure.step for failure in failures]
         for number, step in enumerate(batch, 1):
             if number % PAUSE == 0:
                 await asyncio.sleep(0)
             if failed and (step in failed or isinstance(step, Announce)):
                 continue
+            if not isinstance(step, Announce):
+                self._taken.append(step)
             decision = self._done(step, snapshot, why)
             if decision is not None:
                 decisions.append(decision)
@@ -203,11 +218,3 @@ class Executor:
             self._announcer.urgent(key, member, rate, self._context.monotonic())
         else:
             self._announcer.planned(key, member, rate)
-
-    def _refusal(self, failure: Failure) -> Decision:
-        """Remember not to try it again for a while."""
-        self._refused[identity(failure.step)] = self._context.monotonic() + REFUSED_SECONDS
-        what, member = identity(failure.step)
-        detail: dict[str, str | int | float] = {"value": f"{what} on {member}", "why": failure.text}
-        group = self.config.name
-        return Decision(Kind.REFUSED, Reason.KERNEL_REFUSED, group, interface=member, detail=detail)

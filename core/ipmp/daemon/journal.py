@@ -27,6 +27,7 @@ _ERRORS = {
     (Kind.INTERFACE_STATE, Reason.LINK_DOWN),
     (Kind.GROUP_STATE, Reason.NO_USABLE_MEMBER),
     (Kind.REFUSED, Reason.KERNEL_REFUSED),
+    (Kind.REFUSED, Reason.NO_EFFECT),
     (Kind.CONFIG, Reason.RELOAD_FAILED),
 }
 

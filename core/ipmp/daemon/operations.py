@@ -30,6 +30,7 @@ AUTOMATION = "remediator"  # actors whose name begins so are programs, not peopl
 
 #: Longest wait for an operation, besides the time that paced announcements take.
 SETTLE_SECONDS = LIMIT_SECONDS + 8.0
+LOOK_SECONDS = 0.1  # at what waits to be tried again
 
 
 class Desk(Protocol):
@@ -72,15 +73,20 @@ async def operate(
     result = handler(call)
     if operation == "offline":
         warning = asyncio.create_task(_warnings(call))
-        return replace(await _carried_out(call, result), warnings=await warning)
+        result = await _carried_out(call, result)
+        return replace(result, warnings=(*await warning, *result.warnings))
     return await _carried_out(call, result)
 
 
 async def _carried_out(call: _Call, result: OperationResult) -> OperationResult:
     if call.request.dry_run or result.operation in (Kind.HOLD, Kind.RELEASE):
         return result
+    began = call.runner.context.monotonic()
     call.runner.wake()
-    return await _settled(call.runner, result)
+    result = await _settled(call.runner, result, began)
+    # What the kernel has refused since is still where it was, and is tried again.
+    waiting = tuple(d.sentence() for d in call.runner.executor.setbacks.after(began))
+    return replace(result, verified=result.verified and not waiting, warnings=waiting)
 
 
 async def _warnings(call: _Call) -> tuple[str, ...]:
@@ -214,12 +220,20 @@ def _runner(desk: Desk, interface: str) -> Runner:
     raise Refusal(Decision(Kind.REFUSED, reason, interface=interface))
 
 
-async def _settled(runner: Runner, result: OperationResult) -> OperationResult:
+async def _at_rest(runner: Runner, began: float) -> None:
+    """Wait until nothing is under way, and nothing of it waits to be tried again."""
+    await runner.settled()
+    while runner.executor.setbacks.after(began):
+        await asyncio.sleep(LOOK_SECONDS)
+        await runner.settled()
+
+
+async def _settled(runner: Runner, result: OperationResult, began: float) -> OperationResult:
     """Wait for the runner and say whether the interface is quiet, or the addresses are home."""
     paced = len(result.moved) / runner.config.announce.rate
     try:
         async with asyncio.timeout(SETTLE_SECONDS + paced):
-            await runner.settled()
+            await _at_rest(runner, began)
     except TimeoutError:
         return replace(result, verified=False)
     if result.operation == Kind.OFFLINE:
