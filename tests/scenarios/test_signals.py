@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,34 @@ def test_sigusr1_logs_what_was_counted(lab: Lab, start_host: StartHost) -> None:
     assert 'msg="Probe stats on (inet ni1): probes sent ' in host.log()
     assert logged(host, "Addresses on ni0: none", "info") == 1
     assert "Operations: offline 1, online 0, failover 1, failback 0" in host.log()
+
+
+def blocks(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a signal blocked (proc(5), SigBlk)."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def test_signals_during_the_start_are_obeyed_after_it(lab: Lab, tmp_path: Path) -> None:
+    """They would end a process that has not yet said what to do with them."""
+    host = Host(lab, tmp_path, PLAIN)
+    with host.log_file.open("a") as log:
+        process = lab.popen(HOST, host.command(), stdout=log, stderr=log)
+    try:
+        eventually(lambda: blocks(process.inner_pid, signal.SIGUSR1), 20, interval=0.001)
+        for number in (signal.SIGUSR1, signal.SIGHUP):
+            process.send_signal(number)
+        eventually(lambda: "Group ipmp0 is ok: 2 of 2 IP interfaces" in host.log(), 20)
+        eventually(lambda: logged(host, "SIGHUP: reread config file") == 1)
+        assert not blocks(process.inner_pid, signal.SIGUSR1)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

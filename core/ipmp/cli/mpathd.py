@@ -25,9 +25,13 @@ from ipmp.kernel.linux import LinuxKernel
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
 
+#: Signals that would end us before we can obey them: during the start the kernel keeps them.
+LATER = (signal.SIGHUP, signal.SIGUSR1)
+
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; 1 when it could not start or had to give up."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
     options = _parser().parse_args()
     logs.configure(options.log_level, options.log_format)
     try:
@@ -72,10 +76,11 @@ async def _serve(options: argparse.Namespace, config: Config) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, hangup.set)  # from here on it ends nobody
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     loop.add_signal_handler(signal.SIGUSR1, daemon.log_statistics)
     await daemon.start()
     await server.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, LATER)
     _spare_the_loop()
     tasks = [asyncio.create_task(_reload_on(hangup, daemon))]
     notify("READY=1")
