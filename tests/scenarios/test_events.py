@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
+from threading import Event, Thread
 
 import pytest
 
@@ -75,6 +78,44 @@ def test_48_a_late_event_is_not_waited_for(lab: Lab, start_host: StartHost, tmp_
         moved = told(seen, "ni1", "192.168.1.9/24")
     assert moved, seen.read_text()
     assert moved < late
+
+
+def tried(lab: Lab, command: str) -> None:
+    """Run it on every member, wherever it applies."""
+    for member in ("ni0", "ni1"):
+        lab.run(HOST, ("ip", *command.split(), "dev", member), check=False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_52_whatever_the_order_of_events_the_end_is_the_same(
+    lab: Lab, start_host: StartHost, seed: int
+) -> None:
+    """Strands of events that leave nothing behind are shuffled into each other."""
+    host = start_host(PLAIN)
+    on(lab, "ni0", *BOTH)
+    before = (held(lab, "ni0"), held(lab, "ni1"), routes(lab))
+    strands: list[list[Callable[[], object]]] = [
+        [lambda: lab.fault("cable-pull", "ni0"), lambda: lab.repair("ni0")],
+        [lambda: host.order("offline", "ni1"), lambda: host.order("online", "ni1")],
+        [lambda: host.order("offline", "ni0"), lambda: host.order("online", "ni0")],
+        [lambda: tried(lab, f"addr del {IPV6}/64")],
+        [lambda: tried(lab, f"addr add {IPV4}/24"), lambda: host.signal(signal.SIGHUP)],
+    ]
+    chance = Random(seed)
+    threads: list[Thread] = []
+    while strands:
+        strand = chance.choice(strands)
+        done = strand.pop(0)()
+        threads += [done] if isinstance(done, Thread) else []
+        strands = [strand for strand in strands if strand]
+        Event().wait(chance.choice((0.0, 0.01, 0.1)))
+    for thread in threads:
+        thread.join()
+    for nic in ("ni0", "ni1"):  # an order may have overtaken the one before it
+        host.if_mpadm("-r", nic)
+    on(lab, "ni0", *BOTH, seconds=20)
+    eventually(lambda: (held(lab, "ni0"), held(lab, "ni1"), routes(lab)) == before, 20)
+    eventually(lambda: host.status().group("ipmp0").state == "ok", 20)
 
 
 def monitored(lab: Lab, output: Path) -> Path:
