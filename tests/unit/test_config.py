@@ -284,8 +284,8 @@ def test_spellings_of_mpathd_that_a_shell_would_take_too(read, text):
         (
             "TRACK_INTERFACES_ONLY_WITH_GROUPS=no",
             10.0,
-            "TRACK_INTERFACES_ONLY_WITH_GROUPS=no is not available in this version; "
-            "only members of groups are tracked",
+            "TRACK_INTERFACES_ONLY_WITH_GROUPS=no is not supported: only members of groups are "
+            "tracked; give an interface that is to be watched a group of its own",
         ),
         ("FALLBACK=no", 10.0, "line 1: unknown name FALLBACK is ignored"),
         ("failback is no", 10.0, "line 1 is not NAME=value and is ignored"),

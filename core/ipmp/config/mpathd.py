@@ -50,8 +50,8 @@ def read_mpathd_defaults(path: Path) -> tuple[GroupConfig, tuple[str, ...]]:
         warnings += warning
         if not only_groups:
             warnings.append(
-                "TRACK_INTERFACES_ONLY_WITH_GROUPS=no is not available in this version; "
-                "only members of groups are tracked"
+                "TRACK_INTERFACES_ONLY_WITH_GROUPS=no is not supported: only members of groups are "
+                "tracked; give an interface that is to be watched a group of its own"
             )
     return base, tuple(f"{path}: {warning}" for warning in warnings)
 
