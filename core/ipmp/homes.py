@@ -25,7 +25,9 @@ from ipmp.world import (
     RouteKey,
     Snapshot,
     address_of,
+    is_ipv4,
     place_of,
+    with_peer,
 )
 
 
@@ -80,6 +82,30 @@ def forget_missing(homes: Homes, config: GroupConfig, snapshot: Snapshot) -> Hom
     }
     found = snapshot.identities
     return Homes(addresses, tuple(r for r in homes.routes if r.identity in found))
+
+
+def claim(homes: Homes, snapshot: Snapshot) -> Snapshot:
+    """Call addresses that differ only in their peer as they are called in the homes.
+
+    The kernel tells them in the order of each member, and one of them may be on another member.
+    """
+    if not snapshot.peers():
+        return snapshot
+    known = homes.addresses
+    addresses: dict[str, dict[str, Address]] = {}
+    for member, held in snapshot.addresses.items():
+        addresses[member] = {}
+        for address in held.values():
+            plain = address.key.partition(" ")[0]
+            owner, named = known.get(plain), with_peer(address)
+            if address.peer and named.key in known:
+                address = named
+            elif owner is not None and owner.spec.peer == address.peer:
+                address = msgspec.structs.replace(address, key=plain)
+            elif owner is not None and address.peer and is_ipv4(plain):
+                address = named
+            addresses[member][address.key] = address
+    return msgspec.structs.replace(snapshot, addresses=addresses)
 
 
 def without(homes: Homes, gone: Iterable[DataAddress], members: Collection[str]) -> Homes:

@@ -31,7 +31,16 @@ import msgspec
 
 from ipmp.decision import Reason
 from ipmp.group import Group
-from ipmp.world import AF_INET, DataAddress, DataRoute, Route, Snapshot, address_of, is_ipv4
+from ipmp.world import (
+    AF_INET,
+    DataAddress,
+    DataRoute,
+    Route,
+    Snapshot,
+    address_of,
+    is_ipv4,
+    prefix_of,
+)
 
 
 class Placement(msgspec.Struct, frozen=True, gc=False):
@@ -192,6 +201,6 @@ class Reach:
 @lru_cache(maxsize=65536)
 def network(key: str, peer: str) -> tuple[int, int]:
     """Prefix and number of host bits of what an address puts on-link; with a peer, that."""
-    interface = ipaddress.ip_interface(peer + key[key.index("/") :] if peer else key)
+    interface = ipaddress.ip_interface(f"{peer or address_of(key)}/{prefix_of(key)}")
     host_bits = interface.max_prefixlen - interface.network.prefixlen
     return int(interface) >> host_bits, host_bits

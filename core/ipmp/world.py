@@ -2,7 +2,8 @@
 
 Members are called by name everywhere above the `kernel` package; only that package knows indices.
 An address is identified by its text with prefix length ("192.168.1.5/24"): the same address with
-another prefix length is another entry for the kernel, too (linux-peers 1.1).
+another prefix length is another entry for the kernel, too (linux-peers 1.1). Where that is not
+enough, the peer of a point-to-point address is named as well ("10.7.0.1/32 peer 10.7.0.3").
 """
 
 from __future__ import annotations
@@ -256,6 +257,38 @@ class Snapshot(msgspec.Struct, dict=True):
 def address_of(key: str) -> str:
     """The address without its prefix length."""
     return key.partition("/")[0]
+
+
+def prefix_of(key: str) -> int:
+    """The prefix length of an address key."""
+    return int(key.partition("/")[2].partition(" ")[0])
+
+
+def with_peer(address: Address) -> Address:
+    """The address under a key that names its peer, too."""
+    plain = address.key.partition(" ")[0]
+    return msgspec.structs.replace(address, key=f"{plain} peer {address.peer}")
+
+
+def enter(addresses: dict[str, dict[str, Address]], address: Address) -> None:
+    """Add an address to those found so far, by member and key.
+
+    IPv4 allows several addresses that differ only in their peer: the first one found has the plain
+    key, until `homes.claim` knows better.
+    """
+    held = addresses[address.member]
+    if not address.peer and address.key not in held:  # of thousands, all but a few
+        held[address.key] = address
+        return
+    found = (others[address.key] for others in addresses.values() if address.key in others)
+    twin = any(other.peer != address.peer for other in found)
+    if twin and address.family == AF_INET:
+        if address.peer:
+            address = with_peer(address)
+        elif address.key in held:
+            other = with_peer(held[address.key])
+            held[other.key] = other
+    held[address.key] = address
 
 
 def is_ipv4(key: str) -> bool:

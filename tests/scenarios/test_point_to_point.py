@@ -53,6 +53,35 @@ def test_peers_move_with_their_addresses_and_routes(
     eventually(lambda: (with_peers(lab, "ni0"), routes(lab)) == before)
 
 
+@pytest.mark.parametrize("second", ["ni0", "ni1"])
+def test_two_peers_of_one_local_address_are_two_addresses(
+    lab: Lab, start_host: StartHost, second: str
+) -> None:
+    """Unnumbered links: the local address says nothing about which one is meant."""
+    one, two = ("10.7.0.1", "10.7.0.2"), ("10.7.0.1", "10.7.0.3")
+    for (own, peer), nic in ((one, "ni0"), (two, second)):
+        ip(lab, f"addr add {own} peer {peer}/32 dev {nic}")
+
+    def where() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        return with_peers(lab, "ni0"), with_peers(lab, "ni1")
+
+    before = where()
+    host = start_host(PLAIN)
+    assert where() == before, "nothing of it is a stray copy"
+    for _ in range(2):
+        assert host.if_mpadm("-d", "ni0").returncode == 0
+        eventually(lambda: (where()[0], set(where()[1])) == ([], {one, two}))
+        host.kill9()
+        host.start()
+        assert host.if_mpadm("-r", "ni0").returncode == 0
+        eventually(lambda: where() == before)
+    known = {a.address for a in host.status().addresses}
+    assert known >= {"10.7.0.1/32", "10.7.0.1/32 peer 10.7.0.3"}
+    forgotten = host.ipmp("forget", "10.7.0.1/32 peer 10.7.0.3")
+    assert forgotten.returncode == 0, forgotten.stderr
+    eventually(lambda: where() == ([one], []))
+
+
 def test_an_address_with_a_peer_goes_when_it_leaves_the_configuration(
     lab: Lab, start_host: StartHost
 ) -> None:

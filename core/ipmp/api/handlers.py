@@ -23,7 +23,7 @@ MAX_REASON = 500  # characters
 MAX_REQUEST_ID = 128
 
 _PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@/ -]{0,63}")
-_ADDRESS = re.compile(r"([0-9A-Fa-f.:]{2,45})((?:/[0-9]{1,3})?)")
+_ADDRESS = re.compile(r"([0-9A-Fa-f.:]{2,45})((?:/[0-9]{1,3}(?: peer [0-9.]{7,15})?)?)")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 
 _encode = msgspec.json.Encoder().encode
@@ -158,7 +158,7 @@ class Handlers:
 
 
 def _address(text: str) -> str:
-    """Return an address as the kernel spells it, with its prefix length if one was given."""
+    """Return an address as the kernel spells it, with prefix length and peer if given."""
     match = _ADDRESS.fullmatch(text)
     try:
         if match is not None:

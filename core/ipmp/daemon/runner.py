@@ -31,7 +31,7 @@ from ipmp.daemon.report import address_statuses
 from ipmp.daemon.retirement import Retirement
 from ipmp.daemon.waking import Waker
 from ipmp.decision import Decision
-from ipmp.homes import Homes, forget_missing, remember, without
+from ipmp.homes import Homes, claim, forget_missing, remember, without
 from ipmp.kernel.protocol import Changes
 from ipmp.model import AddressStatus, MoveReason
 from ipmp.placement import Placement, RoutePlacement, place_addresses
@@ -231,13 +231,13 @@ class Runner:
         decisions = self.members.observe()
         self._announce_anew()
         removed = frozenset(self._removed)
-        self.snapshot = await self.context.kernel.snapshot(self.members.links)
+        self.snapshot = await self._read()
         homes, retired = await self.retirement.carry_out(
             self.config, self.members.group, self.homes, self.snapshot
         )
         if retired:
             self._remember(homes)
-            self.snapshot = await self.context.kernel.snapshot(self.members.links)
+            self.snapshot = await self._read()
         decisions += (*retired, *await self._learn(removed))
         size = self.homes.size
         placements, routes, spread = await aside(size, self._place)
@@ -258,6 +258,9 @@ class Runner:
         if not self._waker.urgent:
             await self.prober.arrange(self.config, self.snapshot, self.members)
         return acted
+
+    async def _read(self) -> Snapshot:
+        return claim(self.homes, await self.context.kernel.snapshot(self.members.links))
 
     def _announce_anew(self) -> None:
         """Where the link may be wrong: a member is another device, a group is repaired."""

@@ -34,6 +34,9 @@ from ipmp.world import (
     AddressSpec,
     Route,
     RouteKey,
+    address_of,
+    is_ipv4,
+    prefix_of,
 )
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
@@ -124,7 +127,7 @@ def spec_of(address: Address) -> AddressSpec:
     kept = b"".join(attribute(kind, value) for kind, value in found.items())
     if address.flags & IFA_F_DEPRECATED:
         kept += DEPRECATED
-    prefixlen = int(address.key.rpartition("/")[2])
+    prefixlen = prefix_of(address.key)
     flags = address.flags & PORTABLE_FLAGS
     metric = U32.unpack(found[IFA_RT_PRIORITY])[0] if IFA_RT_PRIORITY in found else 0
     return AddressSpec(
@@ -192,9 +195,8 @@ def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:
     For IPv4 the kernel compares the prefix length only when it is given IFA_ADDRESS, too; that is
     the peer's where there is one, and must be it.
     """
-    text, _, prefixlen = key.rpartition("/")
-    family, layout, size = _DELETE_IPV6 if ":" in text else _DELETE_IPV4
-    own = socket.inet_pton(family, text)
+    family, layout, size = _DELETE_IPV4 if is_ipv4(key) else _DELETE_IPV6
+    own = socket.inet_pton(family, address_of(key))
     return layout.pack(
         layout.size,
         RTM_DELADDR,
@@ -202,7 +204,7 @@ def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:
         0,
         0,
         family,
-        int(prefixlen),
+        prefix_of(key),
         0,
         0,
         ifindex,

@@ -33,6 +33,7 @@ from ipmp.world import (
     Snapshot,
     SpreadRoute,
     address_of,
+    enter,
     is_ipv4,
 )
 
@@ -191,7 +192,7 @@ class LinuxKernel:
         keys: dict[str, set[RouteKey]] = {name: set() for name in links}
         for family in (AF_INET, AF_INET6):
             for address in await self._addresses(family, links):
-                addresses[address.member][address.key] = address
+                enter(addresses, address)
             for name in links:
                 for route in await self._route_dump(family, name, links):
                     keys[name].add(route.key)
