@@ -11,8 +11,12 @@ from collections import Counter
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from ipmp.group import TABLE
+
+settings.register_profile("ipmp", deadline=None)  # a busy machine is no failure of the code
+settings.load_profile("ipmp")
 
 MUST_RUN_IN_CI = ("netns", "prometheus", "tools")
 
