@@ -30,7 +30,8 @@ def new(kernel: SimulatedKernel, payload: bytes, flags: int, by: object | None =
         raise refused(errno.EEXIST)
     _require_possible(kernel, entry)
     place = _place(entry, present) if flags & NLM_F_REPLACE else None
-    if any(_conflict(entry, e) for i, e in enumerate(present) if i != place):
+    unseen = place is not None and entry.key.family == AF_INET6  # IPv6 looks no further then
+    if not unseen and any(_conflict(entry, e) for i, e in enumerate(present) if i != place):
         raise refused(errno.EEXIST)
     effects = _effects(kernel, "add" if place is None else "replace", entry, by)
     if place is None:

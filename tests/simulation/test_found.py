@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from ipmp.plan import AddAnchor, ShiftRoute, Step
-from ipmp.world import AF_INET, Link, RouteKey, Snapshot
+from ipmp.world import AF_INET, AF_INET6, Link, RouteKey, Snapshot
 from tests.simulation import routes
 from tests.simulation.connection import Faults
 from tests.simulation.payloads import Held, route_payload
@@ -196,3 +196,18 @@ def test_a_copy_that_is_back_before_the_next_reading_is_removed_ever_more_rarely
         monkeypatch.undo()
         world.settle()
         assert holders(world, A) == ["n00"]
+
+
+@pytest.mark.parametrize("key", [ROUTE, RouteKey(AF_INET6, 254, "2001:db8:f1::/64", 0, 1024)])
+def test_a_route_that_is_on_two_members_ends_as_one(key: RouteKey) -> None:
+    group = plan("n00", "n01", failback=False)
+    with host(group, {"n00": [A, "2001:db8:1::5/64"], "n01": [B, "2001:db8:1::6/64"]}) as world:
+        for name in ("n00", "n01"):
+            raw = route_payload(key, world.kernel.names[name].ifindex, protocol=STATIC)
+            routes.new(world.kernel, raw, 0)
+        world.run(REST)
+        assert len(world.kernel.tables[key]) == 1
+        assert world.life is not None
+        written = world.life.last_write
+        world.run(15.0)
+        assert world.life.last_write == written

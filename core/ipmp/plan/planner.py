@@ -249,14 +249,17 @@ def _route_steps(
         where = found.get(route.identity, {})
         protocol = route.route.protocol if target == route.home else OWNER
         current = where.get(target)
+        others = [DeleteRoute(r, m) for m, r in where.items() if m != target]
         if current is None or (current.protocol, current.source) != (protocol, route.route.source):
+            # The kernel replaces the first copy; was that another one, the target would have two.
+            yield from others if current is not None else ()
             place, is_there = place_of(route.identity), route.identity in there
-            alike, others = crowd[place], crowd[place[0], not place[1]]
-            in_place, beside = is_there and alike == 1, others > 0 and alike == 0
+            alike, unlike = crowd[place], crowd[place[0], not place[1]]
+            in_place, beside = is_there and alike == 1, unlike > 0 and alike == 0
             yield ReplaceRoute(route, target, protocol, in_place, beside)
             crowd[place] += not is_there
         else:
-            yield from (DeleteRoute(r, m) for m, r in where.items() if m != target)
+            yield from others
             left = spread.get(route.identity, ())
             yield from (DeleteSpread(r) for r in left if r.protocol == OWNER)
 
