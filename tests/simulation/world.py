@@ -374,12 +374,12 @@ class World:
         return [group for group in groups if interface in group.members]
 
     def is_kept(self, held: Held) -> bool:
-        """Whether the address must not get lost: no reload has just retired it."""
+        """Whether the address must not get lost: none of the latest reloads has retired it."""
         declared = [
             any(a.address == held.key for g in config.groups.values() for a in g.addresses)
             for config in self.in_force
         ]
-        return declared[-1] or not any(declared)
+        return all(declared[1:] or declared) or not any(declared)
 
     # Witnesses ------------------------------------------------------------------------------------
 
