@@ -8,12 +8,13 @@ import pytest
 
 from ipmp.kernel.protocol import Kernel
 from tests.kernel.linux_world import linux
+from tests.kernel.simulated_world import simulated
 from tests.kernel.world import World
 from tests.support import isolated
 from tests.support.lab import need_namespaces
 
 #: What the tests of the contract are held against, by name.
-KERNELS = {"linux": linux}
+KERNELS = {"linux": linux, "simulated": simulated}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -25,7 +26,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """
     if item.get_closest_marker("prometheus") is not None:
         return None
-    if item.get_closest_marker("netns") is None or not isolated.possible():
+    if not _needs_network(item) or not isolated.possible():
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in isolated.run(item, nextitem):
@@ -36,8 +37,15 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Never let such a test loose on the machine's own network."""
-    if item.get_closest_marker("netns") is not None:
+    if _needs_network(item):
         need_namespaces()
+
+
+def _needs_network(item: pytest.Item) -> bool:
+    """Whether it is marked so, and not run on the simulated kernel."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    simulated_one = parameters.get("host") == "simulated"
+    return item.get_closest_marker("netns") is not None and not simulated_one
 
 
 @pytest.fixture(params=KERNELS)

@@ -89,6 +89,7 @@ async def test_a_member_that_is_gone_is_an_error(kernel: Kernel, world: World) -
         kernel.count_unicast("ni0", ipv4(1))
 
 
+@LINUX_ONLY
 @pytest.mark.netns
 @pytest.mark.parametrize("keys", [ipv4(5000), ipv6(5000), scattered(1000)])
 async def test_of_too_many_addresses_all_unicast_counts(

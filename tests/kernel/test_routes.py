@@ -167,6 +167,30 @@ async def test_replacing_hits_the_first_of_those_with_the_same_key(
     assert [told(route) for route in await routes(kernel, "ni1")] == [told(second)]
 
 
+async def test_ipv4_refuses_to_replace_a_route_by_one_that_is_there(
+    kernel: Kernel, world: World
+) -> None:
+    await on_both(kernel, world)
+    world.add_route("10.1.0.0/16", "ni0", via=GATEWAY)
+    world.append_route("10.1.0.0/16", "ni1", via=GATEWAY)
+    (route,) = await routes(kernel, "ni0")
+    (failure,) = await attempt(kernel, reroute(route, "ni1", route.protocol))
+    assert failure.errno == errno.EEXIST
+    assert await routes(kernel, "ni0") == [route]
+
+
+async def test_ipv6_replaces_a_route_without_looking_for_another_one_like_it(
+    kernel: Kernel, world: World
+) -> None:
+    await on_both(kernel, world)
+    for member in MEMBERS:
+        world.append_route("2001:db8:1::/64", member)
+    (route,) = await routes(kernel, "ni0")
+    await do(kernel, reroute(route, "ni1"))
+    assert await routes(kernel, "ni0") == []
+    assert [told(r) for r in await routes(kernel, "ni1")] == [told(route)] * 2
+
+
 async def test_a_route_that_is_added_beside_others_replaces_none(
     kernel: Kernel, world: World
 ) -> None:

@@ -82,7 +82,7 @@ class Watcher(Protocol):
     def refused(self, step: Step, number: int) -> None:
         """The kernel refuses a step."""
 
-    def announced(self, device: Device, key: str) -> None:
+    def sent(self, device: Device, key: str) -> None:
         """A frame leaves the host."""
 
     def heard(self, changes: Changes) -> None:
@@ -106,6 +106,7 @@ class Connection:
         self._members: frozenset[str] = frozenset()
         self._routes: dict[str, set[RouteKey]] = {}  # seen on each member
         self._callback: Callable[[Changes], None] | None = None
+        self._late: list[list[Notice]] = []  # of links, which the kernel has not told yet
         self._turn = asyncio.Lock()
         self.open = True
 
@@ -136,8 +137,16 @@ class Connection:
             return
         delay = self._random.uniform(0, faults.late)
         if foreign[0].kind == "link" and self._random.random() < faults.linkwatch:
-            delay = self._random.random()
-        self._kernel.clock.after(delay, lambda: self._deliver(self._read(foreign)))
+            self._late.append(foreign)
+            self._kernel.clock.after(self._random.random(), lambda: self._release(foreign))
+        else:
+            self._kernel.clock.after(delay, lambda: self._deliver(self._read(foreign)))
+
+    def _release(self, notices: list[Notice]) -> None:
+        """Late, unless a look at the link has brought it out (linux:net/core/link_watch.c)."""
+        if notices in self._late:
+            self._late.remove(notices)
+            self._deliver(self._read(notices))
 
     def _deliver(self, changes: Changes) -> None:
         if self._callback is not None and changes != Changes():
@@ -183,6 +192,8 @@ class Connection:
                 self._links.pop(name, None)
             else:
                 found[name] = link
+        for notices in [late for late in self._late if late[0].name in found]:
+            self._kernel.clock.after(0.0, lambda notices=notices: self._release(notices))
         self._links.update(found)
         self._watcher.looked(self._links)
         return found
@@ -286,24 +297,26 @@ class Connection:
         link = self._links.get(member)
         device = self._kernel.devices.get(link.ifindex) if link is not None else None
         if device is None:
-            raise refused(errno.ENODEV)
+            raise refused(errno.ENODEV, f"{member} is gone")
         if not device.hwaddr:
-            raise refused(errno.EOPNOTSUPP)
+            raise refused(errno.EOPNOTSUPP, f"{member} has no Ethernet address to announce")
         if not device.up:
             raise refused(errno.ENETDOWN)
         self._may_fail()
         self._watcher.effect("frame")
-        self._watcher.announced(device, key)
+        self._watcher.sent(device, key)
         self._network.announce(device, address_of(key))
 
     def count_unicast(self, member: str, keys: Iterable[str]) -> Counter:
         """Start to count what still arrives on a member for these addresses; raises OSError."""
         link = self._links.get(member)
-        device = self._kernel.devices.get(link.ifindex) if link is not None else None
+        device = self._kernel.names.get(link.device if link is not None else member)
         if device is None:
             raise refused(errno.ENODEV)
         self._may_fail()
-        return Counter(self._network, device, frozenset(address_of(key) for key in keys))
+        counter = Counter(self._network, device, frozenset(address_of(key) for key in keys))
+        self._network.counters.append(counter)
+        return counter
 
     def _may_fail(self) -> None:
         if self._faults.fail and self._random.random() < self._faults.fail:
@@ -316,12 +329,19 @@ class Counter:
     def __init__(self, network: Network, device: Device, texts: frozenset[str]) -> None:
         self._network, self._device, self._texts = network, device, texts
         self._last = network.clock.now
+        self._count = 0
 
     def arrived(self) -> int:
         """Packets since the last call."""
         now = self._network.clock.now
         since, self._last = now - self._last, now
-        return self._network.traffic(self._device, self._texts, since)
+        count, self._count = self._count, 0
+        return count + self._network.traffic(self._device, self._texts, since)
+
+    def take(self, device: Device, text: str) -> None:
+        """One packet has arrived."""
+        self._count += device is self._device and text in self._texts
 
     def close(self) -> None:
         """Stop counting."""
+        self._network.counters.remove(self)

@@ -145,7 +145,7 @@ class Life:
         """The kernel refuses a step."""
         self._world.note("refused (%s): %s", os.strerror(number), step)
 
-    def announced(self, device: Device, key: str) -> None:
+    def sent(self, device: Device, key: str) -> None:
         """A frame leaves the host."""
         self._world.invariants.announced(self, device, key)
 

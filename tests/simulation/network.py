@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from random import Random
+from typing import Protocol
 
 from ipmp.model import Family
 from ipmp.probing.prober import ALL_NODES
@@ -18,6 +19,13 @@ from tests.simulation.kernel import Device, SimulatedKernel
 
 EVERYBODY = frozenset(ALL_NODES.values())
 STRAY_SECONDS = 0.05  # traffic that is under way to the old member when the peer learns the new one
+
+
+class Counting(Protocol):
+    """Who counts what arrives."""
+
+    def take(self, device: Device, text: str) -> None:
+        """One packet has arrived."""
 
 
 class Path:
@@ -39,6 +47,7 @@ class Network:
         self.alive: dict[str, list[str]] = {}  # link -> hosts and routers that answer
         self.neighbours: dict[str, str] = {}  # address -> hwaddr, as the peer believes
         self.lost: set[str] = set()  # addresses whose last announcement a path has lost
+        self.counters: list[Counting] = []
         self._turned: dict[str, tuple[str, float]] = {}  # address -> hwaddr left, and when
 
     def announce(self, device: Device, text: str) -> None:
@@ -79,6 +88,11 @@ class Network:
         return arrives and any(
             h.text == text and h.usable and (d.up or h.family == 2) for d in devices for h in d.held
         )
+
+    def arrive(self, device: Device, text: str) -> None:
+        """One packet for an address arrives on a device, if that has a link."""
+        for counter in self.counters if device.works else ():
+            counter.take(device, text)
 
     def traffic(self, device: Device, texts: frozenset[str], seconds: float) -> int:
         """Unicast packets for these addresses that arrived on a device lately."""

@@ -213,7 +213,7 @@ class Entry:
 
 
 def dumped_route(payload: bytes) -> bytes:
-    """A requested IPv6 route as a dump shows it: with metric and preference, if it had none."""
+    """A requested IPv6 route as a dump shows it: with metric and preference, and in one order."""
     family, length, source, tos, table, protocol, _, kind, flags = codec.RTMSG.unpack_from(payload)
     if family == AF_INET:
         return payload
@@ -222,7 +222,7 @@ def dumped_route(payload: bytes) -> bytes:
     known.setdefault(codec.RTA_CACHEINFO, b"\0" * 32)
     known.setdefault(RTA_PREF, b"\0")
     head = codec.RTMSG.pack(family, length, source, tos, table, protocol, 0, kind, flags)
-    return head + _joined(known.items())
+    return head + _joined(sorted(known.items()))
 
 
 def route_payload(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 
-from ipmp.kernel.netlink import NLM_F_EXCL, NLM_F_REPLACE
+from ipmp.kernel.netlink import NLM_F_APPEND, NLM_F_EXCL, NLM_F_REPLACE
 from ipmp.world import AF_INET, AF_INET6
 from tests.simulation.kernel import (
     TABLE_MAIN,
@@ -35,7 +35,9 @@ def new(kernel: SimulatedKernel, payload: bytes, flags: int, by: object | None =
         raise refused(errno.EEXIST)
     effects = _effects(kernel, "add" if place is None else "replace", entry, by)
     if place is None:
-        kernel.tables.setdefault(entry.key, []).append(entry)
+        behind = flags & NLM_F_APPEND or entry.key.family == AF_INET6
+        entries = kernel.tables.setdefault(entry.key, [])
+        entries.insert(len(entries) if behind else 0, entry)
     else:
         effects.routes_removed.append(present[place])
         present[place] = entry
