@@ -21,7 +21,7 @@ from tests.kernel.steps import add, attempt, do, look, reroute, routes
 from tests.kernel.test_routes import GATEWAY, GATEWAY6, IPV4, IPV6, KINDS
 from tests.kernel.world import MEMBERS, World
 
-pytestmark = [pytest.mark.netns, LINUX_ONLY]
+pytestmark = pytest.mark.netns
 
 TEST4, ONLINK = "192.0.2.11/32", "192.0.2.0/24"
 FLOWS = [f"198.51.100.{n}" for n in range(1, 40)]
@@ -92,6 +92,7 @@ async def test_a_route_is_spread_and_returns_unchanged(
     assert await routes(kernel, "ni0") == [home]
 
 
+@LINUX_ONLY
 async def test_ip_shows_a_spread_ipv4_route_as_an_operator_would_write_it(
     kernel: Kernel, world: World
 ) -> None:
@@ -106,6 +107,7 @@ async def test_ip_shows_a_spread_ipv4_route_as_an_operator_would_write_it(
     )
 
 
+@LINUX_ONLY
 async def test_ip_shows_a_spread_ipv6_route_as_an_operator_would_write_it(
     kernel: Kernel, world: World
 ) -> None:
@@ -123,6 +125,7 @@ async def test_ip_shows_a_spread_ipv6_route_as_an_operator_would_write_it(
 # What we make -----------------------------------------------------------------------------------
 
 
+@LINUX_ONLY
 async def test_what_is_on_link_is_spread_in_front_of_the_connected_route(
     kernel: Kernel, world: World
 ) -> None:
@@ -144,6 +147,24 @@ async def test_what_is_on_link_is_spread_in_front_of_the_connected_route(
     assert shown(ONLINK) == before
 
 
+async def test_what_is_on_link_leaves_by_all_members_while_it_is_spread(
+    kernel: Kernel, world: World
+) -> None:
+    await prepared(kernel, world)
+    flows = [f"192.0.2.{n}" for n in range(20, 60)]
+    await do(kernel, MakeSpread(made(ONLINK, *MEMBERS, source="192.0.2.1"), in_place=False))
+    assert used(world, flows) == set(MEMBERS)
+    for members in (MEMBERS[:1], MEMBERS[1:], MEMBERS):
+        wanted = made(ONLINK, *members, source="192.0.2.1")
+        await do(kernel, MakeSpread(wanted, in_place=True))
+        (found,) = await spread(kernel)
+        assert wanted.is_so(found)
+        assert used(world, flows) == set(members)
+    await do(kernel, DeleteSpread(found))
+    assert used(world, flows) == {"ni0"}
+
+
+@LINUX_ONLY
 @pytest.mark.parametrize("fewer", [MEMBERS[:1], MEMBERS[1:]])
 async def test_members_leave_and_join_what_we_made_in_place(
     kernel: Kernel, world: World, fewer: tuple[str, ...]
@@ -241,6 +262,7 @@ async def test_a_spread_route_goes_with_a_member_that_is_removed(
 # Other people's -----------------------------------------------------------------------------------
 
 
+@LINUX_ONLY
 async def test_a_multipath_route_of_an_operator_is_left_alone(kernel: Kernel, world: World) -> None:
     await prepared(kernel, world)
     hops = [word for m in MEMBERS for word in ("nexthop", "via", GATEWAY, "dev", m, "onlink")]

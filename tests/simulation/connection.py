@@ -19,10 +19,23 @@ import msgspec
 from msgspec.structs import replace
 
 from ipmp.kernel.encoding import encode, is_already_so
+from ipmp.kernel.multipath import parse_spread
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.plan import Step
 from ipmp.probing import Inquiry, Nearby
-from ipmp.world import AF_INET, AF_INET6, Address, Link, Route, RouteKey, Snapshot, address_of
+from ipmp.world import (
+    AF_INET,
+    AF_INET6,
+    OWNER,
+    Address,
+    Link,
+    Route,
+    RouteIdentity,
+    RouteKey,
+    Snapshot,
+    SpreadRoute,
+    address_of,
+)
 from tests.simulation.kernel import Device, Notice, SimulatedKernel, refused
 from tests.simulation.network import Network
 from tests.simulation.probes import SimulatedProbes
@@ -166,12 +179,17 @@ class Connection:
             elif notice.kind == "address" and name is not None:
                 changes.addresses.add((name, notice.key))
             elif notice.kind == "route":
-                self._read_route(notice, name, changes)
+                self._read_route(notice, names, changes)
         return changes
 
-    def _read_route(self, notice: Notice, name: str | None, changes: Changes) -> None:
+    def _read_route(self, notice: Notice, names: dict[int, str], changes: Changes) -> None:
         assert notice.entry is not None
-        key = notice.entry.key
+        key, name = notice.entry.key, names.get(notice.ifindex)
+        spread = parse_spread(notice.entry.raw, names)
+        if spread is not None and self._members.intersection(spread.members):
+            changes.routes = True
+            if not notice.new and notice.by is not None and spread.protocol == OWNER:
+                changes.removed_routes.add(key)
         if notice.replaced and any(key in keys for keys in self._routes.values()):
             changes.routes = True
             changes.removed_routes.add(key)
@@ -214,6 +232,8 @@ class Connection:
         self._watcher.read(links)
         addresses: dict[str, dict[str, Address]] = {name: {} for name in links}
         routes: dict[str, list[Route]] = {name: [] for name in links}
+        spread: dict[tuple[RouteIdentity, tuple[str, ...]], SpreadRoute] = {}
+        names = {link.ifindex: name for name, link in links.items()}
         threaded = self._random.random() < self._faults.threaded
         for family in (AF_INET, AF_INET6):
             for name, link in links.items():
@@ -221,8 +241,13 @@ class Connection:
             for name, link in links.items():
                 await self._spend(threaded)
                 routes[name] += self._kernel.dump_routes(link, family)
+                for route in self._kernel.dump_spread(link, family, names):
+                    spread[route.identity, route.members] = route
         self._routes |= {name: {route.key for route in found} for name, found in routes.items()}
-        return Snapshot(links, addresses, routes)
+        for over in spread.values():
+            for name in self._routes.keys() & over.members:
+                self._routes[name].add(over.key)
+        return Snapshot(links, addresses, routes, list(spread.values()))
 
     async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
         """Who else is on these links, as the neighbour table knows it."""

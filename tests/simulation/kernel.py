@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Protocol
 
 from msgspec.structs import replace
 
+from ipmp.kernel.multipath import parse_spread
 from ipmp.world import (
     AF_INET,
     AF_INET6,
@@ -27,11 +28,14 @@ from ipmp.world import (
     IFA_F_PERMANENT,
     IFA_F_SECONDARY,
     IFA_F_TENTATIVE,
+    MADE,
+    OWNER,
     SCOPE_LINK,
     Address,
     Link,
     Route,
     RouteKey,
+    SpreadRoute,
 )
 from tests.simulation.clock import Clock
 from tests.simulation.payloads import Entry, Held, route_payload
@@ -152,6 +156,8 @@ class SimulatedKernel:
         self._take_down(device, effects)
         for held in list(device.held):
             self._unlink(device, held, effects)
+        for entry in self.entries(device.ifindex):  # what is left has other ways
+            self._leave_out(entry, device, effects)
         del self.devices[device.ifindex], self.names[device.name]
         self.done(effects)
 
@@ -207,6 +213,9 @@ class SimulatedKernel:
         """What comes back with the device: local and connected routes, nothing else."""
         for held in device.ipv4:
             self._connect(device, held, effects)
+        self._revive_hops(device, AF_INET6)
+        if device.ipv4:
+            self._revive_hops(device, AF_INET)
         if device.carrier:
             self._link_local(device, effects)
         for held in device.ipv6:
@@ -218,7 +227,7 @@ class SimulatedKernel:
         """IPv4 routes go without a word, IPv6 routes with one each."""
         device.up = False
         for entry in self.entries(device.ifindex):
-            self.drop(entry, effects, told=entry.key.family == AF_INET6)
+            self._lose_hop(entry, device, effects, told=entry.key.family == AF_INET6)
         self.local = {(text, index) for text, index in self.local if index != device.ifindex}
 
     def _link_local(self, device: Device, effects: Effects) -> None:
@@ -245,6 +254,8 @@ class SimulatedKernel:
         self._tell_address(held, effects, new=True)
         if device.up:
             self._connect(device, held, effects)
+            if held.family == AF_INET:
+                self._revive_hops(device, AF_INET)
             if held.flags & IFA_F_TENTATIVE:
                 self._detect_duplicates(device, held)
         self.done(effects)
@@ -340,7 +351,7 @@ class SimulatedKernel:
             if not device.ipv4:
                 for entry in self.entries(device.ifindex):
                     if entry.key.family == AF_INET:
-                        self.drop(entry, effects, told=False)
+                        self._lose_hop(entry, device, effects, told=False)
         elif not any(other.text == held.text for d in self.devices.values() for other in d.ipv6):
             self._lose_source(held, effects)
 
@@ -421,11 +432,38 @@ class SimulatedKernel:
                 elif entry.key.table == TABLE_MAIN and entry.protocol != PROTO_KERNEL:
                     self.drop(entry, effects, told=True)
 
+    # Routes over several devices ------------------------------------------------------------------
+
+    def _lose_hop(self, entry: Entry, device: Device, effects: Effects, *, told: bool) -> None:
+        """The device carries nothing any more: a route that has another way passes it over."""
+        entry.dead.add(device.ifindex)
+        if entry.dead.issuperset(entry.hops):
+            self.drop(entry, effects, told=told)
+
+    def _revive_hops(self, device: Device, family: int) -> None:
+        """What passed the device over takes it again."""
+        for entry in self.entries(device.ifindex):
+            if entry.key.family == family:
+                entry.dead.discard(device.ifindex)
+
+    def _leave_out(self, entry: Entry, device: Device, effects: Effects) -> None:
+        """The device is gone: IPv4 drops the whole route without a word, IPv6 this way."""
+        if entry.key.family == AF_INET:
+            self.drop(entry, effects, told=False)
+            return
+        entries = self.tables[entry.key]
+        others = [index for index in entry.hops if index != device.ifindex]
+        left = entry.without_hop(device.ifindex, self.devices[others[0]].name)
+        entries[entries.index(entry)] = left
+        effects.routes_removed.append(entry)
+        effects.routes_added.append(left)
+        effects.notices.append(Notice("route", left.ifindex, entry=left))
+
     # What all operations share ------------------------------------------------------------------
 
     def entries(self, ifindex: int) -> list[Entry]:
         """All routes out of one device."""
-        return [e for entries in self.tables.values() for e in entries if e.ifindex == ifindex]
+        return [e for entries in self.tables.values() for e in entries if ifindex in e.hops]
 
     def dump_addresses(self, link: Link, family: int) -> dict[str, Address]:
         """The addresses of a device as the daemon reads them."""
@@ -444,6 +482,15 @@ class SimulatedKernel:
             parsed = (e.parsed for e in self.entries(device.ifindex))
             device.routes = [replace(r, member=link.name) for r in parsed if r is not None]
         return [route for route in device.routes if route.key.family == family]
+
+    def dump_spread(self, link: Link, family: int, names: Mapping[int, str]) -> list[SpreadRoute]:
+        """The routes out of a device that the daemon has spread, or made for that."""
+        found = (
+            parse_spread(entry.raw, names)
+            for entry in self.entries(link.ifindex)
+            if entry.key.family == family and entry.protocol in (OWNER, MADE)
+        )
+        return [route for route in found if route is not None]
 
     def device(self, ifindex: int) -> Device:
         """The device with this index; ENODEV when it is gone."""
@@ -465,9 +512,9 @@ class SimulatedKernel:
     def done(self, effects: Effects) -> None:
         """The message is carried out: tell the witness, then the listeners."""
         for entry in (*effects.routes_added, *effects.routes_removed):
-            device = self.devices.get(entry.ifindex)
-            if device is not None:
-                device.routes = None
+            for index in entry.hops:
+                if index in self.devices:
+                    self.devices[index].routes = None
         self.witness(effects)
         for listener in self.listeners:
             listener.hear(effects.notices)

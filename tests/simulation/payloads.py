@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable
 from functools import lru_cache
 
-from ipmp.kernel import codec
+from ipmp.kernel import codec, multipath
 from ipmp.kernel.netlink import attribute, attributes
 from ipmp.world import (
     AF_INET,
@@ -19,6 +19,7 @@ from ipmp.world import (
     IFA_F_DEPRECATED,
     IFA_F_PERMANENT,
     IFA_F_TENTATIVE,
+    MADE,
     SCOPE_LINK,
     Address,
     Route,
@@ -175,18 +176,45 @@ def requested_address(payload: bytes, name: str) -> Held:
 class Entry:
     """One route in one table."""
 
-    __slots__ = ("gateway", "ifindex", "key", "onlink", "parsed", "protocol", "raw", "source")
+    __slots__ = (
+        "dead",
+        "gateway",
+        "hops",
+        "key",
+        "onlink",
+        "parsed",
+        "protocol",
+        "raw",
+        "source",
+    )
 
     def __init__(self, raw: bytes, device: str) -> None:
         head, known = codec.RTMSG.unpack_from(raw), dict(attributes(raw, codec.RTMSG.size))
         family, self.protocol = head[0], head[5]
         self.raw = raw
         self.key = codec.route_key(raw)
-        self.ifindex = _number(known[codec.RTA_OIF])
-        self.gateway = _text(family, known.get(codec.RTA_GATEWAY))
+        found = _nexthops(raw)
+        self.hops = tuple(index for index, _ in found)  # an interface index each
+        self.dead: set[int] = set()  # those that the kernel passes over until their device is back
+        self.gateway = _text(family, found[0][1]) if found else None
         self.source = _text(family, known.get(codec.RTA_PREFSRC))
         self.onlink = bool(head[8] & codec.RTNH_F_ONLINK)
         self.parsed: Route | None = codec.parse_route(raw, device)
+
+    @property
+    def ifindex(self) -> int:
+        """The interface through which it leaves; of several, the first."""
+        return self.hops[0] if self.hops else 0
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it leaves through several interfaces."""
+        return len(self.hops) > 1
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it is only there because others are spread."""
+        return self.protocol == MADE
 
     @property
     def is_others(self) -> bool:
@@ -196,20 +224,54 @@ class Entry:
     @property
     def same_as(self) -> tuple[object, ...]:
         """What the kernel compares to find a duplicate (linux:net/ipv4/fib_semantics.c)."""
-        return self.ifindex, self.gateway, self.source, self.protocol, self.onlink
+        return self.hops, self.gateway, self.source, self.protocol, self.onlink
 
     @property
     def configuration(self) -> tuple[object, ...]:
         """What must survive a move unchanged."""
         return self.key, self.gateway, self.source, self.onlink, self._but(codec.RTA_OIF)
 
+    @property
+    def common(self) -> tuple[object, ...]:
+        """What must survive while it is spread."""
+        return self.key, self.gateway, self._but(*multipath.LEFT_OUT)
+
+    def without_hop(self, ifindex: int, device: str) -> Entry:
+        """The same route after one of its interfaces has vanished (IPv6)."""
+        left = [index for index in self.hops if index != ifindex]
+        gateway = socket.inet_pton(self.key.family, self.gateway) if self.gateway else b""
+        hop = attribute(codec.RTA_GATEWAY, gateway) if gateway else b""
+        if len(left) == 1:
+            end = hop + attribute(codec.RTA_OIF, codec.U32.pack(left[0]))
+        else:
+            packed = (multipath.RTNEXTHOP.pack(8 + len(hop), 0, 0, index) + hop for index in left)
+            end = attribute(codec.RTA_MULTIPATH, b"".join(packed))
+        raw = self.raw[: codec.RTMSG.size] + self._but(codec.RTA_MULTIPATH) + end
+        entry = Entry(dumped_route(raw), device)
+        entry.dead = self.dead - {ifindex}
+        return entry
+
     def without_source(self, device: str) -> Entry:
         """The same route after its preferred source address has vanished (IPv6)."""
         return Entry(self.raw[: codec.RTMSG.size] + self._but(codec.RTA_PREFSRC), device)
 
-    def _but(self, left_out: int) -> bytes:
+    def _but(self, *left_out: int) -> bytes:
         pairs = attributes(self.raw, codec.RTMSG.size)
-        return _joined(p for p in pairs if p[0] not in (left_out, codec.RTA_CACHEINFO))
+        return _joined(p for p in pairs if p[0] not in (*left_out, codec.RTA_CACHEINFO))
+
+
+def _nexthops(raw: bytes) -> list[tuple[int, bytes | None]]:
+    """Interface index and gateway of each."""
+    known = dict(attributes(raw, codec.RTMSG.size))
+    if codec.RTA_MULTIPATH not in known:
+        return [(_number(known[codec.RTA_OIF]), known.get(codec.RTA_GATEWAY))]
+    packed, found = known[codec.RTA_MULTIPATH], []
+    while packed:
+        length, _, _, index = multipath.RTNEXTHOP.unpack_from(packed)
+        inner = dict(attributes(packed[multipath.RTNEXTHOP.size : length], 0))
+        found.append((index, inner.get(codec.RTA_GATEWAY)))
+        packed = packed[(length + 3) & ~3 :]
+    return found
 
 
 def dumped_route(payload: bytes) -> bytes:

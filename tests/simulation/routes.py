@@ -8,6 +8,7 @@ none by what has none, if there is one). Raises OSError, as the kernel refuses.
 from __future__ import annotations
 
 import errno
+import zlib
 
 from ipmp.kernel.netlink import NLM_F_APPEND, NLM_F_EXCL, NLM_F_REPLACE
 from ipmp.world import AF_INET, AF_INET6
@@ -76,7 +77,7 @@ def delete(kernel: SimulatedKernel, payload: bytes, by: object | None = None) ->
 
 def _is_meant(entry: Entry, wanted: Entry) -> bool:
     return (
-        entry.ifindex == wanted.ifindex
+        entry.hops == wanted.hops
         and entry.protocol == wanted.protocol
         and (entry.gateway == wanted.gateway or wanted.gateway is None)
         and (entry.source == wanted.source or wanted.source is None)
@@ -89,16 +90,21 @@ def _requested(kernel: SimulatedKernel, payload: bytes) -> Entry:
 
 
 def _require_possible(kernel: SimulatedKernel, entry: Entry) -> None:
-    device = kernel.device(entry.ifindex)
-    if not device.up:
-        raise refused(errno.ENETDOWN)
+    for index in entry.hops:
+        if not kernel.device(index).up:
+            raise refused(errno.ENETDOWN)
     if entry.source and not is_own(kernel, entry.source):
         raise refused(errno.EINVAL)
     gateway, ipv4 = entry.gateway, entry.key.family == AF_INET
+    if entry.is_spread and gateway is None and not ipv4:
+        raise refused(errno.EINVAL)
+    if entry.is_spread and ipv4:
+        return  # its nexthops are said to be on-link
     if gateway is None or entry.onlink or gateway.startswith("fe80:"):
         return
     own = ipv4 and kernel.is_local(gateway)
-    if own or not any(_reaches(e, entry) for e in kernel.entries(entry.ifindex)):
+    reached = (any(_reaches(e, entry) for e in kernel.entries(i)) for i in entry.hops)
+    if own or not all(reached):
         number = errno.ENETUNREACH if ipv4 else errno.EHOSTUNREACH
         raise refused(number, "Nexthop has invalid gateway" if ipv4 else "")
 
@@ -124,7 +130,8 @@ def is_own(kernel: SimulatedKernel, text: str) -> bool:
 def egress(kernel: SimulatedKernel, destination: str) -> Device | None:
     """The device through which a packet leaves: the first route of the longest prefix.
 
-    Routes of devices without a carrier are passed over where `ignore_routes_with_linkdown` says so.
+    Devices without a carrier are passed over where `ignore_routes_with_linkdown` says so; of
+    several others that a route has, the flow chooses.
     """
     family = AF_INET6 if ":" in destination else AF_INET
     best: tuple[int, int] | None = None
@@ -133,11 +140,18 @@ def egress(kernel: SimulatedKernel, destination: str) -> Device | None:
         if (key.family, key.table) != (family, TABLE_MAIN) or " from " in key.destination:
             continue
         rank = (covers(key.destination, destination), -key.metric)
-        devices = (kernel.devices[entry.ifindex] for entry in entries)
-        device = next((d for d in devices if d.carrier or not _ignored(d, family)), None)
+        flow = zlib.crc32(destination.encode())
+        ways = (_ways(kernel, entry) for entry in entries)
+        device = next((usable[flow % len(usable)] for usable in ways if usable), None)
         if device is not None and rank[0] >= 0 and (best is None or rank > best):
             best, found = rank, device
     return found
+
+
+def _ways(kernel: SimulatedKernel, entry: Entry) -> list[Device]:
+    """The devices that a route may use now."""
+    devices = [kernel.devices[index] for index in entry.hops if index not in entry.dead]
+    return [d for d in devices if d.carrier or not _ignored(d, entry.key.family)]
 
 
 def _ignored(device: Device, family: int) -> bool:

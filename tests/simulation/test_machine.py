@@ -141,7 +141,7 @@ class Host(RuleBasedStateMachine):
         self._device(name, lambda device: self.world.kernel.set_carrier(device, carrier), gap)
 
     @rule(name=members, up=st.booleans(), gap=GAPS)
-    def set(self, name: str, up: bool, gap: float) -> None:
+    def set_link(self, name: str, up: bool, gap: float) -> None:
         self._device(name, lambda device: self.world.kernel.set_up(device, up), gap)
 
     @rule(name=members, gap=GAPS)
