@@ -14,6 +14,7 @@ import msgspec
 from ipmp.config import GroupConfig
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.world import (
+    AF_INET6,
     OWNER,
     SCOPE_UNIVERSE,
     Address,
@@ -24,6 +25,7 @@ from ipmp.world import (
     RouteIdentity,
     RouteKey,
     Snapshot,
+    SpreadRoute,
     address_of,
     is_ipv4,
     place_of,
@@ -48,6 +50,7 @@ class Codec(msgspec.Struct, frozen=True):
 
     found: Callable[[Address], AddressSpec]
     declared: Callable[[str], AddressSpec]
+    gathered: Callable[[SpreadRoute, str], Route]  # as it leaves through one member alone
 
 
 def remember(
@@ -56,12 +59,18 @@ def remember(
     snapshot: Snapshot,
     codec: Codec,
     removed: Collection[RouteKey] = (),
+    leaving: Collection[RouteIdentity] = (),
 ) -> tuple[Homes, tuple[Decision, ...]]:
-    """Learn from a snapshot; returns the same object when there was nothing to learn."""
+    """Learn from a snapshot; returns the same object when there was nothing to learn.
+
+    `removed` are routes that others have removed, `leaving` those on their way out of the group.
+    """
     decisions: list[Decision] = []
     addresses = _learn_addresses(homes, config, snapshot, codec, decisions)
     sources = {address_of(key) for key in addresses}
-    routes = _learn_routes(homes, config, snapshot, removed, sources, decisions)
+    known = {r.identity: r for r in homes.routes}
+    _learn_spread(known, config, snapshot, codec, leaving, sources)
+    routes = _learn_routes(known, homes, config, snapshot, removed, sources, decisions)
     if addresses == homes.addresses and routes == homes.routes:
         return homes, tuple(decisions)
     return Homes(addresses, routes), tuple(decisions)
@@ -226,7 +235,34 @@ def _adopted(address: DataAddress, member: str) -> Decision:
     )
 
 
+def _learn_spread(
+    known: dict[RouteIdentity, DataRoute],
+    config: GroupConfig,
+    snapshot: Snapshot,
+    codec: Codec,
+    leaving: Collection[RouteIdentity],
+    sources: Collection[str],
+) -> None:
+    """What is spread and has no home (it left the group, or was forgotten) gets one.
+
+    One that has lost its source for good (IPv6) is known without it from now on.
+    """
+    for spread in snapshot.spread:
+        if spread.protocol != OWNER or spread.identity in leaving:
+            continue
+        old = known.get(spread.identity)
+        if old is None:
+            home = next((m for m in spread.members if m in config.members), None)
+            if home is not None:
+                known[spread.identity] = DataRoute(codec.gathered(spread, home), config.name)
+        elif spread.source is None and old.route.source not in (None, *sources):
+            found = codec.gathered(spread, old.home)
+            if found.key.family == AF_INET6:
+                known[spread.identity] = _without_source(old, found)
+
+
 def _learn_routes(
+    known: dict[RouteIdentity, DataRoute],
     homes: Homes,
     config: GroupConfig,
     snapshot: Snapshot,
@@ -234,10 +270,9 @@ def _learn_routes(
     sources: Collection[str],
     decisions: list[Decision],
 ) -> tuple[DataRoute, ...]:
-    known = {r.identity: r for r in homes.routes}
     found = [route for held in snapshot.routes.values() for route in held]
     present = snapshot.identities
-    fresh = present - known.keys()
+    fresh = present - {route.identity for route in homes.routes}
     for route in found:
         old = known.get(route.identity)
         if old is None:

@@ -20,6 +20,7 @@ import pytest
 from ipmp.homes import Codec
 from ipmp.kernel.codec import declared_spec, spec_of
 from ipmp.kernel.linux import LinuxKernel
+from ipmp.kernel.multipath import gathered
 from ipmp.kernel.protocol import Kernel
 from ipmp.lab import frames, topology
 from tests.kernel.world import MACS, MEMBERS, To, World
@@ -48,7 +49,7 @@ def linux() -> Iterator[tuple[Kernel, World]]:
 class LinuxWorld:
     """Implements `World`."""
 
-    codec = Codec(found=spec_of, declared=declared_spec)
+    codec = Codec(spec_of, declared_spec, gathered)
 
     def __init__(self) -> None:
         self._wire: socket.socket | None = None  # on the far ends; to close one takes 16 ms

@@ -14,6 +14,7 @@ from random import Random
 
 from ipmp.homes import Codec
 from ipmp.kernel import codec
+from ipmp.kernel.multipath import gathered
 from ipmp.kernel.netlink import NLM_F_APPEND, NLM_F_EXCL, NLM_F_REPLACE, attribute
 from ipmp.kernel.protocol import Changes, Kernel
 from ipmp.plan import Step
@@ -58,7 +59,7 @@ def simulated() -> Iterator[tuple[Kernel, World]]:
 class SimulatedWorld:
     """Implements `World`, and watches what the daemon's side does."""
 
-    codec = Codec(found=codec.spec_of, declared=codec.declared_spec)
+    codec = Codec(codec.spec_of, codec.declared_spec, gathered)
 
     def __init__(self) -> None:
         chance = Random(0)

@@ -122,6 +122,22 @@ async def test_ip_shows_a_spread_ipv6_route_as_an_operator_would_write_it(
     )
 
 
+@pytest.mark.parametrize("kind", ["default", "source", "metrics", "link-local6", "preference6"])
+async def test_a_spread_route_of_which_nothing_else_is_known_is_gathered(
+    kernel: Kernel, world: World, kind: str
+) -> None:
+    await prepared(kernel, world)
+    destination, options = KINDS[kind]
+    world.add_route(destination, "ni0", **options)
+    (home,) = await routes(kernel, "ni0")
+    await do(kernel, over(home, *MEMBERS))
+    (found,) = await spread(kernel)
+    await do(kernel, reroute(world.codec.gathered(found, "ni0"), "ni0", home.protocol))
+    assert await spread(kernel) == []
+    (left,) = await routes(kernel, "ni0")
+    assert (left.identity, left.source, left.protocol) == (home.identity, home.source, 3)
+
+
 # What we make -----------------------------------------------------------------------------------
 
 

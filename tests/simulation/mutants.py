@@ -24,6 +24,7 @@ from ipmp.config import GroupConfig
 from ipmp.daemon.groups import Groups
 from ipmp.group import Group
 from ipmp.kernel import codec
+from ipmp.kernel.multipath import gathered
 from ipmp.placement import Placement, place_addresses
 from ipmp.plan import (
     AddAddress,
@@ -216,7 +217,7 @@ def _bare_spec(address: Address) -> AddressSpec:
     return codec.declared_spec(address.key)
 
 
-BARE = homes.Codec(_bare_spec, codec.declared_spec)
+BARE = homes.Codec(_bare_spec, codec.declared_spec, gathered)
 value("loses-the-broadcast-address", "ipmp.daemon.daemon.Daemon.codec", BARE, breaks=3, seed=0)
 value("lets-the-kernel-look-for-duplicates", "ipmp.kernel.codec.IFA_F_NODAD", 0, breaks=1, seed=0)
 value(

@@ -120,4 +120,9 @@ def _spec_of(found: Address) -> AddressSpec:
     return AddressSpec(found.key, found.family, prefixlen, found.scope, found.flags, found.raw)
 
 
-CODEC = Codec(_spec_of, declared_spec)
+def _gathered(found: SpreadRoute, member: str) -> Route:
+    key, gateway, source = found.key, found.gateway, found.source
+    return Route(key, member, found.protocol, gateway, source, onlink=False, raw=found.raw)
+
+
+CODEC = Codec(_spec_of, declared_spec, _gathered)

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -36,6 +37,7 @@ from ipmp.history import History
 from ipmp.homes import Codec
 from ipmp.intent import Intent, IntentStore
 from ipmp.kernel.codec import declared_spec, spec_of
+from ipmp.kernel.multipath import gathered
 from ipmp.kernel.protocol import Kernel
 from ipmp.model import (
     DaemonStatus,
@@ -59,7 +61,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
 class Daemon:
     """Implements the runners' `Context` and the API's `Controller`."""
 
-    codec = Codec(spec_of, declared_spec)
+    codec = Codec(spec_of, declared_spec, gathered)
 
     def __init__(
         self,
@@ -310,10 +312,9 @@ class Daemon:
 
     def _daemon_status(self) -> DaemonStatus:
         runners, counts = self.runners.values(), self._counts
-        drift: dict[str, int] = {}
+        drift = Counter[str]()
         for runner in runners:
-            for kind, count in runner.books.drift.items():
-                drift[kind] = drift.get(kind, 0) + count
+            drift.update(runner.books.drift)
         return DaemonStatus(
             version=__version__,
             pid=os.getpid(),
@@ -329,7 +330,7 @@ class Daemon:
             announcements=dict(counts.announced),
             announcement_failures=dict(counts.announce_failures),
             reconciles=sum(runner.reconciles for runner in runners),
-            drift=drift,
+            drift=dict(drift),
             netlink_overruns=counts.overruns,
             loop_lag_max=round(self._heartbeat.lag, 6),
         )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 
 from ipmp.config import GroupConfig
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.group import Group
 from ipmp.homes import Homes
 from ipmp.placement import RoutePlacement
-from ipmp.plan import MakeSpread
+from ipmp.plan import MakeSpread, ReplaceRoute, identity
 from ipmp.spread import Spread, place_egress
-from ipmp.world import DataRoute, Snapshot, address_of
+from ipmp.world import OWNER, DataRoute, RouteIdentity, Snapshot, address_of
 
 
 class Outbound:
@@ -24,6 +24,16 @@ class Outbound:
     def part(self, routes: Iterable[DataRoute]) -> None:
         """The homes of these have left the group: where they are spread they go back there."""
         self._parting += tuple(routes)
+
+    @property
+    def leaving(self) -> set[RouteIdentity]:
+        """What is on its way out of the group."""
+        return {route.identity for route in self._parting}
+
+    def give_up(self, refused: Container[tuple[str, str]]) -> None:
+        """What the kernel would not let go home stays with the group."""
+        steps = ((route, ReplaceRoute(route, route.home, OWNER)) for route in self._parting)
+        self._parting = tuple(route for route, step in steps if identity(step) not in refused)
 
     def place(
         self,

@@ -283,14 +283,11 @@ class Runner:
             homes = forget_missing(homes, self.config, self.snapshot)
         removed = self._removed - self._lost_with_links() if self._removed else frozenset()
         self._removed -= heard  # what was removed during the reading may still be in it
+        self.outbound.give_up(self.executor.setbacks.waiting)
+        known = (self.config, self.snapshot, self.context.codec)
+        leaving = self.outbound.leaving
         homes, decisions = await aside(
-            self.snapshot.size,
-            remember,
-            homes,
-            self.config,
-            self.snapshot,
-            self.context.codec,
-            removed,
+            self.snapshot.size, remember, homes, *known, removed, leaving
         )
         self._remember(homes)
         data, books, clean = homes.addresses, self.books, self._clean

@@ -39,6 +39,11 @@ class Setbacks:
         self._row = 0  # passes since one changed nothing
         self._taken: dict[Identity, int] = {}  # in so many of the last passes
 
+    @property
+    def waiting(self) -> Set[Identity]:
+        """What was refused or had no effect, and has not been tried again."""
+        return self._things.keys()
+
     def begin(self, now: float) -> Set[Identity]:
         """A pass begins; returns the steps that still have to wait."""
         waiting = {what: thing for what, thing in self._things.items() if thing.until > now}

@@ -48,6 +48,8 @@ OF_NEXTHOP = (RTA_GATEWAY, RTA_FLOW, RTA_ENCAP_TYPE, RTA_ENCAP)
 #: What does not belong to a route, or is said anew.
 LEFT_OUT = (*OF_NEXTHOP, RTA_OIF, RTA_PREFSRC, RTA_CACHEINFO, RTA_MULTIPATH)
 
+_OF_WAYS = (*OF_NEXTHOP, RTA_OIF, RTA_CACHEINFO, RTA_MULTIPATH)
+
 
 def parse_spread(payload: bytes, names: Mapping[int, str]) -> SpreadRoute | None:
     """The route in a payload when it is one that we have spread, or made for that.
@@ -77,6 +79,33 @@ def parse_spread(payload: bytes, names: Mapping[int, str]) -> SpreadRoute | None
         source=socket.inet_ntop(payload[0], source) if source else None,
         raw=payload,
     )
+
+
+def gathered(spread: SpreadRoute, member: str) -> Route:
+    """The route as it leaves through one member alone; its first nexthop tells the rest."""
+    family, dst, src, tos, table, protocol, scope, kind, _ = RTMSG.unpack_from(spread.raw)
+    known = attributes(spread.raw, RTMSG.size)
+    body = b"".join(attribute(name, value) for name, value in known if name not in _OF_WAYS)
+    flags, inner = _first_nexthop(spread.raw)
+    head = RTMSG.pack(family, dst, src, tos, table, protocol, scope, kind, flags & RTNH_F_ONLINK)
+    return Route(
+        spread.key,
+        member,
+        protocol,
+        spread.gateway,
+        spread.source,
+        onlink=bool(flags & RTNH_F_ONLINK),
+        raw=head + body + inner + attribute(RTA_OIF, U32.pack(0)),
+    )
+
+
+def _first_nexthop(raw: bytes) -> tuple[int, bytes]:
+    """Its flags, and its attributes but for the interface."""
+    found = dict(attributes(raw, RTMSG.size))
+    if RTA_MULTIPATH not in found:
+        return RTMSG.unpack_from(raw)[8], _of_nexthop(raw[RTMSG.size :])
+    length, flags, _, _ = RTNEXTHOP.unpack_from(found[RTA_MULTIPATH])
+    return flags, _of_nexthop(found[RTA_MULTIPATH][RTNEXTHOP.size : length])
 
 
 def make_spread(spreading: Spreading, indices: Sequence[int], *, in_place: bool) -> bytes:

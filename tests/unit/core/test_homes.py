@@ -265,6 +265,15 @@ def test_a_route_that_is_spread_is_still_there() -> None:
         assert remember(homes, config(), found, CODEC, removed) == (homes, ())
 
 
+def test_a_spread_route_without_a_home_gets_one_unless_it_is_leaving() -> None:
+    default = route("default", "a", GATEWAY)
+    found = snapshot({"a": [ONE]}, spread=[spread(default, "zb")])
+    homes, _ = learn(found)
+    assert [(r.identity, r.home) for r in homes.routes] == [(default.identity, "b")]
+    homes, _ = remember(Homes(), config(), found, CODEC, leaving={default.identity})
+    assert homes.routes == ()
+
+
 def test_a_route_that_is_removed_where_it_was_spread_is_forgotten() -> None:
     default = route("default", "a", GATEWAY)
     homes, _ = learn(snapshot({"a": [ONE]}, [default]))

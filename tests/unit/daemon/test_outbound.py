@@ -48,6 +48,15 @@ def test_a_route_whose_home_leaves_the_group_goes_there_until_it_is_not_spread_a
     assert placed(there) == [], "that is a new one, and another story"
 
 
+def test_a_route_that_its_home_did_not_take_stays_with_the_group() -> None:
+    outbound, leaving = Outbound(), DataRoute(route("10.0.0.0/8", "z", GATEWAY), "g")
+    outbound.part([leaving])
+    outbound.give_up({("replace route 10.0.0.0/8", "y")})
+    assert outbound.leaving == {leaving.identity}
+    outbound.give_up({("replace route 10.0.0.0/8", "z")})
+    assert outbound.leaving == set()
+
+
 def test_before_an_address_goes_what_is_spread_gets_a_source_that_stays() -> None:
     held = {member: [TESTS[member]] for member in MEMBERS}
     held["a"] = [ONE, TWO, *held["a"]]
