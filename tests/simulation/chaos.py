@@ -259,7 +259,7 @@ def reload(world: World, random: Random) -> None:
     """The operator edits the file, more or less well, and reloads."""
     groups = deepcopy(world.groups)
     group = random.choice(groups)
-    edit = random.randrange(7)
+    edit = random.randrange(8)
     if edit == 0:
         group.failback = not group.failback
     elif edit == 1:
@@ -277,6 +277,8 @@ def reload(world: World, random: Random) -> None:
         group.adopt = not group.adopt
     elif edit == 6 and len(groups) > 1 and random.random() < 0.3:
         groups.remove(group)
+    elif edit == 7:
+        group.outbound = "single" if group.outbound == "spread" else "spread"
     world.configure(groups)
     world.reload()
     if random.random() < 0.1:

@@ -124,7 +124,8 @@ class Invariants:
         holders = [d for d in others if d.find(held.key)]
         if world.stale(life, held.key, *group.members):
             return
-        if not any(h.usable for d in holders for h in (d.find(held.key),) if h):
+        copies = [h for d in holders if (h := d.find(held.key))]
+        if not copies or (held.usable and not any(copy.usable for copy in copies)):
             self._broken(1, f"{held.key} is deleted from {device.name} and is nowhere else")
         elif (
             device.works
@@ -147,11 +148,14 @@ class Invariants:
             if not world.stale(life, str(old.key), effects.device):
                 self._route_goes(old, new)
         if new is not None and not world.stale(life, str(new.key), *group.members):
-            self._works(life, group, effects.device, f"{new.key} leaves through it")
-            known = world.ledger.routes.get((new.key, new.gateway))
-            if known and known.certain and known.configuration != new.configuration:
-                was, now = known.configuration, new.configuration
-                self._broken(3, f"{new.key} is not the same any more: {was}, now {now}")
+            for index in new.hops:
+                name = world.kernel.devices[index].name
+                self._works(life, group, name, f"{new.key} leaves through it")
+            if not world.ledger.is_unchanged(new):
+                was = world.ledger.routes[new.key, new.gateway].configuration
+                self._broken(
+                    3, f"{new.key} is not the same any more: {was}, now {new.configuration}"
+                )
 
     def _route_goes(self, old: Entry, new: Entry | None) -> None:
         """It is one of ours, and there is another one like it.
@@ -179,8 +183,8 @@ class Invariants:
             group = self._world.group_in_force(effects.device)
             members = group.members if group is not None else ()
             foreign = self._world.stale(life, str(entry.key), str(effects.what), *members)
-            if len(effects.removed) > 1 and not promotes:
-                continue
+            if not promotes or entry.is_made:
+                continue  # what secondaries keep alive is somebody else's doing now
             if entry.protocol != PROTO_KERNEL and not foreign:
                 what = "is flushed" if not effects.routes_added else "loses its source"
                 self._broken(3, f"{entry.key} {what} by {effects.verb} {effects.what}")
@@ -371,8 +375,11 @@ class Invariants:
         found: dict[RouteIdentity, list[Entry]] = {}
         for entries in world.kernel.tables.values():
             for entry in entries:
-                name = world.kernel.devices[entry.ifindex].name
-                if not entry.is_others and name in group.members:
+                if entry.is_others or not set(group.members) & set(self._names(entry)):
+                    continue
+                if entry.is_made or entry.is_spread:
+                    self._is_spread_rightly(group, entry, active)
+                if not entry.is_made:
                     found.setdefault((entry.key, entry.gateway), []).append(entry)
         routed |= found.keys()
         wanted = {i: k for i, k in ledger.routes.items() if k.group == group.name and k.certain}
@@ -383,20 +390,52 @@ class Invariants:
                 continue
             if not entries:
                 self._broken(3, f"{identity[0]} via {identity[1]} is lost; it fits {fit}")
-            elif known.configuration not in [entry.configuration for entry in entries]:
+            elif not any(map(ledger.is_unchanged, entries)):
                 self._broken(3, f"{identity[0]} is not the same any more: an attribute is lost")
         for identity, entries in found.items():
-            names = [world.kernel.devices[e.ifindex].name for e in entries]
+            names = [name for entry in entries for name in self._names(entry)]
             source = entries[0].source
             if source and not is_own(world.kernel, source):
                 continue  # nobody can set it anew (linux-peers 1.5)
             fit = [m for m in active if _fits(world.kernel.names[m], identity)]
-            if fit and (len(set(names)) > 1 or names[0] not in fit):
+            spread = any(entry.is_spread for entry in entries)
+            single = len(set(names)) == 1 and names[0] in fit
+            if fit and not (len(entries) == 1 if spread else single):
                 self._broken(
                     3, f"{identity[0]} via {identity[1]} leaves through {names}, not {fit}"
                 )
-            if fit and len(entries) == 1:
+            if fit and len(entries) == 1 and not spread:
+                self._may_be_single(life, group, entries[0], active)
                 ledger.enter_route(entries[0], group.name, names[0])
+
+    def _names(self, entry: Entry) -> list[str]:
+        """The devices through which a route leaves."""
+        return [self._world.kernel.devices[index].name for index in entry.hops]
+
+    def _is_spread_rightly(self, group: GroupConfig, entry: Entry, active: list[str]) -> None:
+        """Only members that carry something take part, and only while the file says so."""
+        names = self._names(entry)
+        if entry.source and not is_own(self._world.kernel, entry.source):
+            return  # nobody can set it anew (linux-peers 1.5); the kernel passes dead ways over
+        if active and group.outbound != "spread":
+            self._broken(3, f"{entry.key} is spread over {names}, and the group is not")
+        if active and not set(active).issuperset(names):
+            self._broken(3, f"{entry.key} is spread over {names}, of which only {active} work")
+
+    def _may_be_single(
+        self, life: Life, group: GroupConfig, entry: Entry, active: list[str]
+    ) -> None:
+        """What every active member can carry to a gateway is spread over them."""
+        devices = [self._world.kernel.names[name] for name in active]
+        alone = len(self._world.kernel.tables[entry.key]) == 1
+        if group.outbound != "spread" or len(active) < 2 or not alone or entry.gateway is None:
+            return
+        own = [a.address for a in life.daemon.status().addresses if a.group == group.name]  # type: ignore[union-attr]
+        near = any(covers(network_of(key), entry.gateway) >= 0 for key in own)
+        if not near and not entry.gateway.startswith("fe80:"):
+            return  # in none of the group's networks
+        if all(_asks(device, entry.gateway) for device in devices):
+            self._broken(3, f"{entry.key} leaves through {self._names(entry)} only, not {active}")
 
     def _active(self, life: Life, group: GroupConfig) -> list[str]:
         assert life.daemon is not None
@@ -467,3 +506,12 @@ def _fits(device: Device, identity: RouteIdentity) -> bool:
         return bool(own) or key.family == AF_INET6
     networks = (network_of(held.key) for held in own)
     return any(covers(network, gateway) >= 0 for network in networks)
+
+
+def _asks(device: Device, gateway: str) -> bool:
+    """Whether the device asks for a gateway in its own name, whatever else it has."""
+    if gateway.startswith("fe80:"):
+        return any(held.scope == SCOPE_LINK and held.family == AF_INET6 for held in device.held)
+    if ":" in gateway:
+        return False
+    return any(not _is_anchor(h) and covers(network_of(h.key), gateway) >= 0 for h in device.ipv4)

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 class Known:
     """One address or route that follows a group."""
 
-    __slots__ = ("certain", "configuration", "group", "holder", "home", "marks", "source")
+    __slots__ = ("certain", "common", "configuration", "group", "holder", "home", "marks", "source")
 
     def __init__(self, group: str, home: str | None) -> None:
         self.group, self.home = group, home
         self.configuration: tuple[object, ...] | None = None  # once seen at home, or a copy of it
+        self.common: tuple[object, ...] = ()  # of a route: what it keeps even while it is spread
         self.marks: tuple[int, str] | None = None  # IFA_PROTO and label, once seen at home
         self.source: str | None = None  # of a route
         self.holder: str | None = None  # at the last rest
@@ -85,7 +86,17 @@ class Ledger:
         if known is None or not known.certain:
             known = self.routes[identity] = Known(group, None)
             known.configuration, known.source = entry.configuration, entry.source
+            known.common = entry.common
         known.holder = device
+
+    def is_unchanged(self, entry: Entry) -> bool:
+        """Whether a route is as it was entered, or was never entered."""
+        known = self.routes.get((entry.key, entry.gateway))
+        if known is None or not known.certain:
+            return True
+        if entry.is_spread:
+            return known.common == entry.common
+        return known.configuration == entry.configuration
 
     def forget_doubtful(self, present: Iterable[str], routes: Iterable[RouteIdentity]) -> None:
         """At rest: what was in doubt and is gone is gone for good."""

@@ -31,6 +31,7 @@ from ipmp.plan import (
     AddAnchor,
     Announce,
     DeleteAddress,
+    MakeSpread,
     ReplaceRoute,
     Step,
     plan,
@@ -104,7 +105,7 @@ def deletes_before_it_adds(*arguments: Any) -> Batches:
     yield steps
 
 
-@mutant(PLAN, breaks=4, seed=0)
+@mutant(PLAN, breaks=4, seed=21)
 def announces_from_the_old_member(*arguments: Any) -> Batches:
     """Whoever had the address speaks for it."""
     for batch in plan(*arguments):
@@ -122,7 +123,7 @@ class _Everything(Container[tuple[str, str]]):
         return True
 
 
-@mutant(PLAN, breaks=4, seed=0)
+@mutant(PLAN, breaks=4, seed=25)
 def deletes_before_it_announces(*arguments: Any) -> Batches:
     """The link is taken to know everything already."""
     placements, routes, snapshot, progress, *others = arguments
@@ -148,12 +149,28 @@ def sets_no_anchor(*arguments: Any) -> Batches:
     return _without(AddAnchor, plan(*arguments))
 
 
+@mutant(PLAN, breaks=3, seed=0)
+def spreads_nothing(*arguments: Any) -> Batches:
+    """`outbound = "spread"` is read and then forgotten."""
+    return _without(MakeSpread, plan(*arguments))
+
+
+@mutant(PLAN, breaks=3, seed=0)
+def takes_nobody_out_of_what_is_spread(*arguments: Any) -> Batches:
+    """Members join a route, and stay in it when they fail."""
+    known = _snapshot(arguments).spread_by_identity
+    for batch in plan(*arguments):
+        yield [
+            s for s in batch if not (isinstance(s, MakeSpread) and s.spreading.identity in known)
+        ]
+
+
 # Where things belong ------------------------------------------------------------------------------
 
 PLACES = "ipmp.daemon.runner.place_addresses"
 
 
-@mutant(PLACES, breaks=6, seed=14)
+@mutant(PLACES, breaks=6, seed=5)
 def fails_back_although_that_is_off(group: Group, *others: Any) -> Iterator[Placement]:
     """FAILBACK=no is not heeded."""
     return place_addresses(replace(group, failback=True), *others)
@@ -183,7 +200,7 @@ def forgets_homes_in_a_crash(self: object) -> None:
 _add = Groups._add
 
 
-@mutant("ipmp.daemon.groups.Groups._add", breaks=1, seed=22)
+@mutant("ipmp.daemon.groups.Groups._add", breaks=1, seed=57)
 def takes_a_crash_for_a_clean_stop(groups: Groups, config: GroupConfig, clean: bool) -> None:
     """What is missing at the start was taken away on purpose."""
     _add(groups, config, clean=True)
@@ -192,12 +209,12 @@ def takes_a_crash_for_a_clean_stop(groups: Groups, config: GroupConfig, clean: b
 # What was asked for -------------------------------------------------------------------------------
 
 
-@mutant("ipmp.daemon.operations.refusal", breaks=5, seed=2)
+@mutant("ipmp.daemon.operations.refusal", breaks=5, seed=27)
 def takes_the_last_usable_member_offline(group: Group, name: str) -> None:
     """Without asking who is left."""
 
 
-@mutant("ipmp.daemon.operations._respect_hold", breaks=6, seed=6)
+@mutant("ipmp.daemon.operations._respect_hold", breaks=6, seed=46)
 def ignores_holds(call: object) -> None:
     """Automation does as it likes."""
 
@@ -227,8 +244,8 @@ value(
     breaks=8,
     seed=0,
 )
-value("never-reads-again", "ipmp.daemon.runner.RECONCILE_SECONDS", inf, breaks=2, seed=4)
-value("tries-nothing-again", "ipmp.daemon.executor.REFUSED_SECONDS", inf, breaks=2, seed=6)
+value("never-reads-again", "ipmp.daemon.runner.RECONCILE_SECONDS", inf, breaks=2, seed=43)
+value("tries-nothing-again", "ipmp.daemon.executor.REFUSED_SECONDS", inf, breaks=2, seed=41)
 
 
 # Finding them -------------------------------------------------------------------------------------

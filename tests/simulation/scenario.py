@@ -67,6 +67,7 @@ class GroupPlan(msgspec.Struct):
     method: str = "off"
     detection: str = "10s"
     up_delay: str = "2s"
+    outbound: str = "single"
     tests: dict[str, str] = {}
 
     @property
@@ -83,6 +84,7 @@ class GroupPlan(msgspec.Struct):
 def draw_groups(random: Random) -> list[GroupPlan]:
     """One or two groups of one to four members."""
     groups = []
+    spread = random.random() < 0.3
     for number in range(1 if random.random() < 0.7 else 2):
         size = random.choice((1, 2, 2, 2, 3, 3, 4))
         names = [f"n{number}{index}" for index in range(size)]
@@ -98,6 +100,7 @@ def draw_groups(random: Random) -> list[GroupPlan]:
             method=random.choice(("off", "off", "off", "off", "auto", "arp")),
             detection=random.choice(("1s", "3s", "10s")),
             up_delay=random.choice(("0s", "0s", "2s")),
+            outbound="spread" if spread else "single",
         )
         group.min_usable = 2 if len(group.members) > 2 and random.random() < 0.2 else 1
         draw_declared(group, random)
@@ -140,6 +143,7 @@ def toml(groups: list[GroupPlan]) -> str:
             f"announce = {{ rate = {group.rate} }}",
             f"failure_detection_time = {json.dumps(group.detection)}",
             f"up_delay = {json.dumps(group.up_delay)}",
+            f"outbound = {json.dumps(group.outbound)}",
             f"[groups.{group.name}.probe]",
             f"method = {json.dumps(group.method)}",
         ]

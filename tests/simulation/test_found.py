@@ -211,3 +211,49 @@ def test_a_route_that_is_on_two_members_ends_as_one(key: RouteKey) -> None:
         written = world.life.last_write
         world.run(15.0)
         assert world.life.last_write == written
+
+
+def over(world: World, key: RouteKey) -> list[str]:
+    """The members through which the only route with this key leaves."""
+    (entry,) = world.kernel.tables[key]
+    return [world.kernel.devices[index].name for index in entry.hops]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_spread_route_whose_home_left_and_cannot_take_it_stays_with_the_group(
+    killed: bool,
+) -> None:
+    members = ("n00", "n01", "n02")
+    held = {name: [f"192.0.2.{number}/24"] for number, name in enumerate(members, 5)}
+    with host(plan(*members, outbound="spread"), held) as world:
+        index = world.kernel.names["n00"].ifindex
+        raw = route_payload(ROUTE, index, gateway="192.0.2.1", protocol=STATIC)
+        routes.new(world.kernel, raw, 0)
+        world.settle()
+        assert over(world, ROUTE) == list(members)
+        world.kernel.set_up(world.kernel.names["n00"], False)
+        world.configure([plan("n01", "n02", outbound="spread")])
+        world.reload()
+        world.run(REST)
+        if killed:
+            world.clock.after(0.0, world.kill)
+        world.run(15.0)
+        world.start()
+        carrier(world, "n01", False)
+        world.run(REST)
+        assert over(world, ROUTE) == ["n02"]
+
+
+def test_a_spread_ipv6_route_that_lost_its_source_for_good_still_leaves_dead_members() -> None:
+    key = RouteKey(AF_INET6, 254, "2001:db8:f1::/64", 0, 1024)
+    group, stranger = plan("n00", "n01", outbound="spread", adopt=False), "2001:db8:1::9/64"
+    with host(group, {"n00": [A, stranger], "n01": [B]}) as world:
+        index, source = world.kernel.names["n00"].ifindex, "2001:db8:1::9"
+        raw = route_payload(key, index, gateway="fe80::1", source=source, protocol=STATIC)
+        routes.new(world.kernel, raw, 0)
+        world.settle()
+        assert over(world, key) == ["n00", "n01"]
+        world.kernel.delete(Held(stranger, index))
+        carrier(world, "n00", False)
+        world.run(REST)
+        assert over(world, key) == ["n01"]

@@ -61,6 +61,7 @@ class Host(RuleBasedStateMachine):
         adopt=st.booleans(),
         up_delay=st.sampled_from(("0s", "2s")),
         method=st.sampled_from(("off", "arp")),
+        outbound=st.sampled_from(("single", "spread")),
         declared=st.sets(KEYS, max_size=2),
         found=st.dictionaries(KEYS, ANY, max_size=4),
     )
@@ -74,6 +75,7 @@ class Host(RuleBasedStateMachine):
         adopt: bool,
         up_delay: str,
         method: str,
+        outbound: str,
         declared: set[str],
         found: dict[str, int],
     ) -> object:
@@ -89,6 +91,7 @@ class Host(RuleBasedStateMachine):
             failback=failback,
             up_delay=up_delay,
             method=method,
+            outbound=outbound,
             detection="1s",
         )
         self.world = World(seed, [group])
@@ -186,11 +189,17 @@ class Host(RuleBasedStateMachine):
             group.interfaces.remove(name)
         self._reload(groups, gap)
 
-    @rule(keys=st.sets(KEYS, max_size=3), failback=st.booleans(), adopt=st.booleans(), gap=GAPS)
-    def edit(self, keys: set[str], failback: bool, adopt: bool, gap: float) -> None:
+    @rule(
+        keys=st.sets(KEYS, max_size=3),
+        failback=st.booleans(),
+        adopt=st.booleans(),
+        outbound=st.sampled_from(("single", "spread")),
+        gap=GAPS,
+    )
+    def edit(self, keys: set[str], failback: bool, adopt: bool, outbound: str, gap: float) -> None:
         groups = deepcopy(self.world.groups)
         groups[0].addresses = dict.fromkeys(sorted(keys))
-        groups[0].failback, groups[0].adopt = failback, adopt
+        groups[0].failback, groups[0].adopt, groups[0].outbound = failback, adopt, outbound
         self._reload(groups, gap)
 
     def _reload(self, groups: list[GroupPlan], seconds: float) -> None:
