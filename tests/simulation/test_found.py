@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
 
+from ipmp.kernel.protocol import Failure
 from ipmp.plan import AddAnchor, ShiftRoute, Step
 from ipmp.world import AF_INET, AF_INET6, Link, RouteKey, Snapshot
 from tests.simulation import routes
@@ -257,3 +259,22 @@ def test_a_spread_ipv6_route_that_lost_its_source_for_good_still_leaves_dead_mem
         carrier(world, "n00", False)
         world.run(REST)
         assert over(world, key) == ["n01"]
+
+
+def test_a_stop_is_not_lost_when_the_kernel_fails_at_that_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with host(plan("n00", "n01"), {"n00": [A], "n01": [B]}) as world:
+        assert world.life is not None
+
+        stopped: list[asyncio.Task[object]] = []
+
+        async def apply(prepared: object) -> list[Failure]:
+            stopped.extend(t for t in asyncio.all_tasks() if t.get_name() == "group ipmp0")
+            stopped[0].cancel()
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+
+        monkeypatch.setattr(world.life.connection, "apply", apply)
+        carrier(world, "n00", False)
+        world.run(REST)
+        assert [task.cancelled() for task in stopped] == [True]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence, Set
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
@@ -164,9 +164,12 @@ class Executor:
         applying = asyncio.create_task(self._context.kernel.apply(prepared))
         try:
             yield failures
-        finally:
-            failures += await applying
-            self._pulse.beat()
+        except BaseException:  # a cancellation, which no failure of the kernel may replace
+            with suppress(OSError):
+                await applying
+            raise
+        failures += await applying
+        self._pulse.beat()
 
     async def _conclude(
         self, batch: Iterable[Step], failures: Sequence[Failure], snapshot: Snapshot, why: WhyMoved
