@@ -176,8 +176,12 @@ async def test_what_is_on_link_leaves_by_all_members_while_it_is_spread(
         (found,) = await spread(kernel)
         assert wanted.is_so(found)
         assert used(world, flows) == set(members)
+    world.add_address("192.0.2.2/24", "ni1")
+    assert used(world, flows) == set(MEMBERS)
     await do(kernel, DeleteSpread(found))
     assert used(world, flows) == {"ni0"}
+    world.delete_address(IPV4, "ni0")
+    assert used(world, flows) == {"ni1"}, "the connected route came behind, and stayed"
 
 
 @LINUX_ONLY

@@ -394,8 +394,10 @@ class SimulatedKernel:
         if held.connected is None or secondary or held.flags & IFA_F_NOPREFIXROUTE:
             return
         key = RouteKey(held.family, TABLE_MAIN, held.connected, 0, held.route_metric)
-        if any(e.ifindex == device.ifindex and e.gateway is None for e in self.tables.get(key, ())):
-            return
+        for other in self.tables.get(key, ()):
+            alike = other.protocol == PROTO_KERNEL or held.family == AF_INET6
+            if other.ifindex == device.ifindex and other.gateway is None and alike:
+                return
         source = held.text if held.family == AF_INET else None
         raw = route_payload(key, device.ifindex, source=source, protocol=PROTO_KERNEL)
         entry = Entry(raw, device.name)
