@@ -24,7 +24,7 @@ from tests.simulation.scenario import STATIC, SUBNETS, GroupPlan, hosts, put
 from tests.simulation.world import InvariantBroken, World
 
 #: In the suite: always the same examples.
-BOUNDED = settings(max_examples=100, stateful_step_count=40, deadline=None, derandomize=True)
+BOUNDED = settings(max_examples=200, stateful_step_count=40, deadline=None, derandomize=True)
 
 GAPS = st.sampled_from((0.0, 0.0003, 0.004, 0.2, 3.0))  # seconds until the next act
 KEYS = st.builds(lambda subnet, n: subnet.key(n), st.sampled_from(SUBNETS[0]), st.integers(5, 9))
