@@ -44,7 +44,7 @@ class Invariants:
     def __init__(self, world: World) -> None:
         self._world = world
         self._restless: set[str] = set()
-        self._spoke: dict[str, int] = {}  # address -> device (ifindex) that announced it last
+        self._spoke: dict[str, list[int]] = {}  # address -> devices that announced it, last last
         self._verbs: dict[str, Callable[[Life, Effects], None]] = {
             "add": self._added,
             "delete": self._deleted,
@@ -130,7 +130,7 @@ class Invariants:
         elif (
             device.works
             and held.usable
-            and self._spoke.get(held.key) not in {d.ifindex for d in holders}
+            and not {d.ifindex for d in holders}.intersection(self._spoke.get(held.key, ())[-1:])
         ):
             self._broken(4, f"{held.key} is deleted from {device.name} before it is announced")
         if not self._any_works(life, device.name):
@@ -207,7 +207,14 @@ class Invariants:
 
     def spoke(self, device: Device, key: str) -> None:
         """The last to announce an address on the link is this device."""
-        self._spoke[key] = device.ifindex
+        self.silenced(device, key)
+        self._spoke.setdefault(key, []).append(device.ifindex)
+
+    def silenced(self, device: Device, key: str) -> None:
+        """What this device has said of an address is forgotten on the link."""
+        speakers = self._spoke.get(key, [])
+        if device.ifindex in speakers:
+            speakers.remove(device.ifindex)
 
     def intended(self, before: Intent, after: Intent) -> None:
         """The intent is stored: who asked for what has changed, and was it allowed?"""
@@ -320,7 +327,7 @@ class Invariants:
                 self._broken(2, f"{key} on {device.name} is not known to the daemon")
             self._is_home(group, device, held, homes.get(key), active)
             self._peer_knows(device, held)
-            self._spoke[key] = device.ifindex
+            self._spoke[key] = [device.ifindex]
             ledger.enter_address(held, group.name, device.name, homes.get(key))
 
     def _should_work(self, name: str, state: InterfaceState) -> bool:

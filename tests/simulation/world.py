@@ -411,10 +411,12 @@ class World:
         for _, held in effects.added if not ours else ():
             if alone or not self._is_elsewhere(held):
                 self.network.forget(held.text)
-        for _, held in effects.removed:
+        for name, held in effects.removed:
             retired = ours and not self.is_kept(held)
             if alone or retired or (held.outside and not ours and self._is_elsewhere(held)):
                 self.network.forget(held.text)
+                if name in self.kernel.names:
+                    self.invariants.silenced(self.kernel.names[name], held.key)
 
     def _is_elsewhere(self, held: Held) -> bool:
         """Whether another device has the address, too."""
