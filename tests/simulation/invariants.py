@@ -424,6 +424,9 @@ class Invariants:
         names = self._names(entry)
         if entry.source and not is_own(self._world.kernel, entry.source):
             return  # nobody can set it anew (linux-peers 1.5); the kernel passes dead ways over
+        devices = (self._world.kernel.names[name] for name in active)
+        if not any(_fits(device, (entry.key, entry.gateway)) for device in devices):
+            return  # there is no way for it
         if active and group.outbound != "spread":
             self._broken(3, f"{entry.key} is spread over {names}, and the group is not")
         if active and not set(active).issuperset(names):
