@@ -245,7 +245,7 @@ value(
     seed=0,
 )
 value("never-reads-again", "ipmp.daemon.runner.RECONCILE_SECONDS", inf, breaks=2, seed=43)
-value("tries-nothing-again", "ipmp.daemon.executor.REFUSED_SECONDS", inf, breaks=2, seed=41)
+value("tries-nothing-again", "ipmp.daemon.setbacks.RETRY_SECONDS", inf, breaks=2, seed=41)
 
 
 # Finding them -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 
 from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
+from ipmp.daemon.drain import Drains
 from ipmp.daemon.moves import Books
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.fighting import Identity
@@ -20,6 +21,7 @@ def note(
     data: Container[str],
     books: Books,
     announcer: Announcer,
+    drains: Drains,
     *,
     first: bool,
     clean: bool,
@@ -47,6 +49,7 @@ def note(
             elif place.member != member and (key, member) not in books.left:
                 books.left.add((key, member))
                 announcer.withdraw(key, place.member)
+                drains.anew(member)
                 if address.proto != OWNER and key in held_by.get(place.member, ()):
                     intruders.append(books.intruder(key, member))
     return intruders

@@ -77,6 +77,13 @@ class Drains:
         """Members from which the copies may be deleted."""
         return {m for m, drain in self._open.items() if drain.verdict is not Verdict.WAITING}
 
+    def anew(self, member: str) -> None:
+        """A copy has come to a member: what was judged there before is no verdict on it."""
+        drain = self._open.get(member)
+        if drain is not None and drain.verdict is not Verdict.WAITING:
+            self._open[member] = self._start(member, drain.leaving)
+            drain.close()
+
     def update(self, leaving: Mapping[str, Leaving]) -> dict[str, Verdict]:
         """Say what every working member holds for others; returns how drains ended."""
         ended: dict[str, Verdict] = {}

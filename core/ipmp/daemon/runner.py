@@ -290,9 +290,9 @@ class Runner:
             self.snapshot.size, remember, homes, *known, removed, leaving
         )
         self._remember(homes)
-        data, books, clean = homes.addresses, self.books, self._clean
+        told = (self.books, self.announcer, self.drains)
         intruders = copies.note(
-            self.snapshot, data, books, self.announcer, first=first, clean=clean
+            self.snapshot, homes.addresses, *told, first=first, clean=self._clean
         )
         for intruder in intruders:
             removal = identity(DeleteAddress(intruder.address, intruder.interface))

@@ -1,13 +1,15 @@
 """Steps that the kernel refused, or took and did nothing: when they are tried again. Pure.
 
 Both wait for `RETRY_SECONDS`, while everything else goes on. A step that is taken is expected to
-change what the next reading shows. One that is taken in pass after pass and is still wanted has no
-effect: without a brake its group would write to the kernel, log and announce for ever.
+change what the next reading shows. One that is taken again and again, with nothing but the waiting
+of a drain in between, and is still wanted has no effect: without a brake its group would write to
+the kernel, log and announce for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from math import inf
 
 import msgspec
 
@@ -17,7 +19,8 @@ from ipmp.kernel.protocol import Failure
 from ipmp.plan import Step, identity
 
 RETRY_SECONDS = 5.0
-USUAL_PASSES = 6  # in a row that change something; a move, a drain and their ends take fewer
+REST_SECONDS = 0.5  # without a step: the group had come to rest; a drain takes less
+USUAL_PASSES = 6  # without rest that change something; a move, a drain and their ends take fewer
 IN_VAIN = 3  # passes after those in which the same step is taken: it has no effect
 
 
@@ -34,22 +37,24 @@ class Setbacks:
 
     def __init__(self, group: str) -> None:
         self._group = group
-        self._things: dict[Identity, Setback] = {}
-        self._overdue: dict[Identity, Setback] = {}  # tried again in the pass under way
-        self._row = 0  # passes since one changed nothing
-        self._taken: dict[Identity, int] = {}  # in so many of the last passes
+        self._waiting: dict[Identity, Setback] = {}
+        self._overdue: dict[Identity, Setback] = {}  # may be tried again, and were not yet
+        self._row = 0  # passes that took something since the group was at rest
+        self._last = -inf  # when the last of them ended
+        self._taken: dict[Identity, int] = {}  # by the last ones, and by how many
 
     @property
     def waiting(self) -> Set[Identity]:
-        """What was refused or had no effect, and has not been tried again."""
-        return self._things.keys()
+        """What was refused or had no effect, and must wait."""
+        return self._waiting.keys()
 
     def begin(self, now: float) -> Set[Identity]:
         """A pass begins; returns the steps that still have to wait."""
-        waiting = {what: thing for what, thing in self._things.items() if thing.until > now}
-        self._overdue = {w: t for w, t in self._things.items() if w not in waiting}
-        self._things = waiting
-        return waiting.keys()
+        due = {what: thing for what, thing in self._waiting.items() if thing.until <= now}
+        self._waiting = {w: t for w, t in self._waiting.items() if w not in due}
+        overdue = (self._overdue | due).items()
+        self._overdue = {w: t for w, t in overdue if now < t.until + RETRY_SECONDS}
+        return self._waiting.keys()
 
     def refused(self, failure: Failure, now: float) -> Decision:
         """The kernel refused a step."""
@@ -57,41 +62,44 @@ class Setbacks:
         detail: dict[str, str | int | float] = {"value": f"{what} on {member}", "why": failure.text}
         reason = Reason.KERNEL_REFUSED
         decision = Decision(Kind.REFUSED, reason, self._group, interface=member, detail=detail)
-        self._wait((what, member), decision, now)
+        before = self._overdue.pop((what, member), None) or self._waiting.get((what, member))
+        self._wait((what, member), decision, now, before.since if before is not None else now)
         return decision
 
     def end(self, taken: Iterable[Step], now: float) -> Iterator[Decision]:
         """A pass is over in which the kernel took these steps; tells what has no effect."""
-        taken = list(taken)
-        self._row = self._row + 1 if taken else 0
-        if self._row <= USUAL_PASSES and not self._taken:
+        steps = set(map(identity, taken))
+        if not steps:
             return
-        before = self._taken
-        self._taken = {what: before[what] for what in before.keys() & self._things.keys()}
-        for what in set(map(identity, taken)):
-            self._taken[what] = count = before.get(what, 0) + 1
-            if count < IN_VAIN:
-                continue
-            step, member = what
-            detail: dict[str, str | int | float] = {
-                "value": f"{step} on {member}",
-                "seconds": round(RETRY_SECONDS),
-            }
-            reason = Reason.NO_EFFECT
-            decision = Decision(Kind.REFUSED, reason, self._group, interface=member, detail=detail)
-            self._wait(what, decision, now)
-            if count == IN_VAIN:
+        if now - self._last > REST_SECONDS:
+            self._row, self._taken = 0, {}
+        self._row, self._last = self._row + 1, now
+        if self._row > USUAL_PASSES:
+            self._taken = {what: self._taken.get(what, 0) + 1 for what in steps}
+        for what in steps:
+            before = self._overdue.pop(what, None)
+            if before is not None and before.decision.reason is Reason.NO_EFFECT:
+                self._wait(what, before.decision, now, before.since)
+            elif self._taken.get(what, 0) >= IN_VAIN:
+                decision = self._no_effect(*what)
+                self._wait(what, decision, now, now)
                 yield decision
 
-    def _wait(self, what: Identity, decision: Decision, now: float) -> None:
-        before = self._things.get(what) or self._overdue.get(what)
-        since = before.since if before is not None else now
-        self._things[what] = Setback(since, now + RETRY_SECONDS, decision)
+    def _no_effect(self, step: str, member: str) -> Decision:
+        detail: dict[str, str | int | float] = {
+            "value": f"{step} on {member}",
+            "seconds": round(RETRY_SECONDS),
+        }
+        reason = Reason.NO_EFFECT
+        return Decision(Kind.REFUSED, reason, self._group, interface=member, detail=detail)
+
+    def _wait(self, what: Identity, decision: Decision, now: float, since: float) -> None:
+        self._waiting[what] = Setback(since, now + RETRY_SECONDS, decision)
 
     def deadlines(self) -> Iterator[float]:
         """When steps may be tried again."""
-        return (thing.until for thing in self._things.values())
+        return (thing.until for thing in self._waiting.values())
 
     def after(self, began: float) -> list[Decision]:
         """The setbacks that still hold and that first happened since then."""
-        return [thing.decision for thing in self._things.values() if thing.since >= began]
+        return [thing.decision for thing in self._waiting.values() if thing.since >= began]

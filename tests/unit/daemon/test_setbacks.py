@@ -59,7 +59,15 @@ def test_it_is_tried_again_without_another_row_of_passes_and_told_once(setbacks:
 def test_what_has_an_effect_at_last_starts_anew(setbacks: Setbacks) -> None:
     passes(setbacks, USUAL_PASSES + IN_VAIN, STEP)
     passes(setbacks, 2, now=5.0)  # the next reading wants nothing any more
-    assert passes(setbacks, USUAL_PASSES + IN_VAIN - 1, STEP, now=6.0) == []
+    assert passes(setbacks, USUAL_PASSES + IN_VAIN - 1, STEP, now=11.0) == []
+
+
+def test_passes_that_only_wait_for_a_drain_are_no_rest(setbacks: Setbacks) -> None:
+    told: list[str] = []
+    for number in range(USUAL_PASSES + IN_VAIN):
+        told += passes(setbacks, 1, STEP, now=0.1 * number)
+        told += passes(setbacks, 1, now=0.1 * number + 0.05)
+    assert len(told) == 1
 
 
 def test_many_passes_that_do_different_things_are_no_setback(setbacks: Setbacks) -> None:
