@@ -101,6 +101,7 @@ class ProbeStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     targets: tuple[ProbedTarget, ...] = ()  # active ones in firing order, the next one first
     sent: int = 0
     acked: int = 0
+    rtt_total: float = 0.0  # of the acked ones, seconds
     lost: int = 0
     late: int = 0  # acked after they had been counted as lost
     void: int = 0  # neither: the link went down, or the kernel refused to send
@@ -149,6 +150,7 @@ class InterfaceStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     hold: HoldIntent | None = None
     link_losses: int = 0  # how often its link has gone down, as the kernel counts
     probes: tuple[ProbeStatus, ...] = ()  # one for each family that is probed
+    past_probes: tuple[ProbeStatus, ...] = ()  # families that were: their counters go on
     transitions: dict[str, int] = {}  # state -> how often it was entered since the daemon started
 
 
@@ -197,6 +199,8 @@ class GroupStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     failovers: dict[str, int] = {}  # MoveReason -> count of failovers
     failbacks: dict[str, int] = {}
     last_failover: float = 0.0
+    moves_under_way: int = 0  # failovers and failbacks that are not announced completely yet
+    kernel_refusals: int = 0  # steps that the kernel refused; each is tried again
     failover_duration: Histogram | None = None  # detection -> moved and announced, seconds
     fights: tuple[Fight, ...] = ()
     outbound: str = "single"  # or "spread": through all active members at once
@@ -209,19 +213,26 @@ class DaemonStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     pid: int
     started: float
     config_file: str
+    clean_start: bool = True  # the last daemon had stopped with nothing under way
     config_generation: int = 1
+    config_reloads: int = 0  # attempts, also those that were not accepted
+    config_reload_failures: int = 0
     config_last_reload_successful: bool = True
     config_last_reload_success: float = 0.0
     config_error: str = ""
     paused: HoldIntent | None = None  # remediation is paused on this host
     operations: dict[str, int] = {}  # offline, online, failover, failback -> count
     operation_failures: dict[str, dict[str, int]] = {}  # operation -> reason code -> count
+    operations_under_way: dict[str, int] = {}  # operation -> requests that wait for its end
+    operation_durations: dict[str, Histogram] = {}  # of those that did not fail, seconds
     announcements: dict[str, int] = {}  # family -> sent
     announcement_failures: dict[str, int] = {}  # family -> failed
     reconciles: int = 0
     drift: dict[str, int] = {}  # kind of foreign change that was put right -> count
     netlink_overruns: int = 0
     loop_lag_max: float = 0.0  # longest time the loop was blocked, seconds, last minute
+    history_on_disk: bool = True  # False: the disk does not take events, they stay in memory
+    history_pending: int = 0  # events that are not written yet
 
 
 class Status(msgspec.Struct, frozen=True):

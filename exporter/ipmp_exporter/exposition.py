@@ -6,6 +6,7 @@ over its own snapshot, so concurrent scrapes cannot disturb each other.
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +20,14 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from ipmp.model import Status
-from ipmp_exporter.collectors import SUBJECTS
+from ipmp_exporter.collectors import DEFAULT
 from ipmp_exporter.collectors.family import Subject
 from ipmp_exporter.daemon import Reading
 from ipmp_exporter.negotiation import Format
+from ipmp_exporter.selection import Selection
 
 VERSION = version("ipmp")
+EVERYTHING = Selection()
 
 _log = structlog.get_logger("ipmp_exporter")
 
@@ -39,11 +42,13 @@ class ScrapeCollector(Collector):
     def __init__(
         self,
         reading: Reading,
-        subjects: Sequence[Subject] = SUBJECTS,
+        subjects: Sequence[Subject] = DEFAULT,
+        until: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._reading = reading
         self._subjects = subjects
+        self._until = until
         self._clock = clock
 
     def describe(self) -> Iterator[Metric]:
@@ -53,12 +58,13 @@ class ScrapeCollector(Collector):
         yield from _about_scrape({}, up=False)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield fresh families; a subject that fails is left out and reported as failed."""
+        """Yield fresh families; a subject that fails, or is late, is left out and reported so."""
         status = self._reading.status
         runs = {"status": (self._reading.seconds, status is not None)}
         for subject in self._subjects:
             began = self._clock()
-            families = None if status is None else _collect(subject, status)
+            late = began > self._until
+            families = None if status is None or late else _collect(subject, status)
             runs[subject.name] = (self._clock() - began, families is not None)
             yield from families or ()
         yield from _about_scrape(runs, up=status is not None)
@@ -114,11 +120,23 @@ class OwnProcess(Collector):
 _OWN_PROCESS = OwnProcess()
 
 
-def exposition(reading: Reading, wanted: Format, names: Sequence[str] = ()) -> bytes:
-    """Return the body of a scrape in the wanted format, only samples called `names` if any."""
+def exposition(
+    reading: Reading,
+    wanted: Format,
+    selection: Selection = EVERYTHING,
+    until: float = math.inf,
+    *,
+    own_process: bool = True,
+) -> bytes:
+    """Return the body of a scrape in the wanted format.
+
+    What was not collected `until` then (`time.perf_counter`) is left out and reported as failed.
+    """
     registry = CollectorRegistry()
-    registry.register(ScrapeCollector(reading))
-    registry.register(_OWN_PROCESS)
+    registry.register(ScrapeCollector(reading, selection.subjects, until))
+    if own_process:
+        registry.register(_OWN_PROCESS)
+    names = selection.names
     source = registry.restricted_registry(names) if names else registry
     generate = generate_openmetrics if wanted.openmetrics else generate_text
     body: bytes = generate(source, wanted.escaping)

@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import math
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
+from ipmp_exporter.collectors import DEFAULT
+from ipmp_exporter.collectors.family import Subject
 from ipmp_exporter.daemon import Reading, read_status
 from ipmp_exporter.exposition import VERSION, exposition
 from ipmp_exporter.negotiation import accepts_gzip, choose_format
 from ipmp_exporter.page import HEADERS as PAGE_HEADERS
 from ipmp_exporter.page import page
+from ipmp_exporter.selection import Selection, SelectionError, deadline, select
 
 HEALTH_PATH = "/-/healthy"
 
-_DEADLINE = 5.0  # seconds for reading the daemon when the scraper does not say how long it waits
-_LONGEST_DEADLINE = 60.0
-_SCRAPE_OFFSET = 0.5  # seconds kept for rendering and the way back
+_PAGE_DEADLINE = 5.0  # seconds for reading the daemon when a person asks
 
 # Fast rather than small: Prometheus is near, and the CPU belongs to the host's own work.
 _GZIP_LEVEL = 3
@@ -40,15 +42,28 @@ _log = structlog.get_logger("ipmp_exporter")
 class Exporter:
     """The handlers, and what they share: the daemon's socket, the thread, the last complaint."""
 
-    def __init__(self, run_dir: Path, telemetry_path: str = "/metrics") -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        telemetry_path: str = "/metrics",
+        subjects: Sequence[Subject] = DEFAULT,
+        *,
+        max_requests: int = 40,
+        own_process: bool = True,
+    ) -> None:
+        """`max_requests`: scrapes at a time, 0 for any number; `own_process`: tell of ourselves."""
         self._socket = run_dir / "status.sock"
         self._telemetry_path = telemetry_path
+        self._subjects = subjects
+        self._max_requests = max_requests
+        self._own_process = own_process
+        self._scrapes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self._last_error = ""
 
-    def app(self) -> web.Application:
+    def app(self, *middlewares: Middleware) -> web.Application:
         """Return the application; a telemetry path of `/` takes the place of the page."""
-        app = web.Application()
+        app = web.Application(middlewares=middlewares)
         app.router.add_get(self._telemetry_path, self.metrics)
         app.router.add_get(HEALTH_PATH, self.healthy)
         if self._telemetry_path != "/":
@@ -59,13 +74,27 @@ class Exporter:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Answer a scrape; a daemon that is away is `ipmp_up 0`, not an HTTP error."""
+        if 0 < self._max_requests <= self._scrapes:
+            raise web.HTTPServiceUnavailable(
+                text=f"{self._scrapes} scrapes are under way (--web.max-requests); try again\n"
+            )
+        self._scrapes += 1
+        try:
+            return await self._scrape(request, select(request.query, self._subjects))
+        except SelectionError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        finally:
+            self._scrapes -= 1
+
+    async def _scrape(self, request: web.Request, selection: Selection) -> web.Response:
+        limit = deadline(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
+        until = time.perf_counter() + limit
         wanted = choose_format(",".join(request.headers.getall("Accept", [])))
         compress = accepts_gzip(",".join(request.headers.getall("Accept-Encoding", [])))
-        names = request.query.getall("name[]", [])
-        reading = await self._read(_deadline(request))
+        reading = await self._read(limit)
 
         def render() -> bytes:
-            body = exposition(reading, wanted, names)
+            body = exposition(reading, wanted, selection, until, own_process=self._own_process)
             return gzip.compress(body, _GZIP_LEVEL, mtime=0) if compress else body
 
         headers = {"Content-Type": wanted.content_type, "Vary": "Accept, Accept-Encoding"}
@@ -75,7 +104,7 @@ class Exporter:
 
     async def landing(self, request: web.Request) -> web.Response:
         """Answer with the page of groups, interfaces and addresses."""
-        reading = await self._read(_DEADLINE)
+        reading = await self._read(_PAGE_DEADLINE)
         text = await self._off_the_loop(lambda: page(reading, VERSION, self._telemetry_path))
         return web.Response(text=text, content_type="text/html", headers=PAGE_HEADERS)
 
@@ -83,9 +112,9 @@ class Exporter:
         """Answer that this process works, whatever the daemon does."""
         return web.Response(text="ipmp_exporter is healthy.\n")
 
-    async def _read(self, deadline: float) -> Reading:
+    async def _read(self, seconds: float) -> Reading:
         """Read the daemon; log a change between working and not, and nothing in between."""
-        reading = await read_status(self._socket, deadline)
+        reading = await read_status(self._socket, seconds)
         if reading.error != self._last_error:
             if reading.error:
                 _log.warning(reading.error)
@@ -100,17 +129,6 @@ class Exporter:
     async def _lifetime(self, app: web.Application) -> AsyncIterator[None]:
         yield
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _deadline(request: web.Request) -> float:
-    """Return how long the daemon may take: a little less than the scraper is willing to wait."""
-    try:
-        timeout = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
-    except ValueError:
-        return _DEADLINE
-    if not (math.isfinite(timeout) and timeout > 0):
-        return _DEADLINE
-    return min(max(timeout - _SCRAPE_OFFSET, timeout / 2), _LONGEST_DEADLINE)
 
 
 async def _common_headers(request: web.Request, response: web.StreamResponse) -> None:

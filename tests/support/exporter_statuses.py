@@ -16,7 +16,9 @@ from ipmp.model import (
     InterfaceStatus,
     LinkState,
     OfflineIntent,
+    ProbedTarget,
     ProbeState,
+    ProbeStatus,
     Status,
 )
 
@@ -36,6 +38,10 @@ def healthy() -> Status:
             config_file="/etc/ipmp/ipmp.toml",
             config_last_reload_success=BEGAN,
             operations={"offline": 0, "online": 0},
+            operation_durations={
+                "offline": Histogram(BOUNDS, (0, 0, 0, 0), 0.0),
+                "online": Histogram(BOUNDS, (0, 0, 0, 0), 0.0),
+            },
             announcements={"ipv4": 12, "ipv6": 5},
             reconciles=120,
             drift={"address": 1, "route": 0},
@@ -70,9 +76,15 @@ def healthy() -> Status:
         interfaces=(
             _member("ni0", "ipmp0", nominated_ipv4=True, nominated_ipv6=True),
             _member("ni1", "ipmp0"),
-            _member("ni2", "storage", probe=ProbeState.OK),
+            _member("ni2", "storage", probe=ProbeState.OK, probes=(_probes(sent=400, lost=3),)),
             _member(
-                "ni3", "storage", probe=ProbeState.OK, active=False, standby=True, inactive=True
+                "ni3",
+                "storage",
+                probe=ProbeState.OK,
+                active=False,
+                standby=True,
+                inactive=True,
+                probes=(_probes(sent=398),),
             ),
         ),
         addresses=(
@@ -113,6 +125,11 @@ def offline(actor: str = "root (uid 0) via if_mpadm") -> Status:
     daemon = msgspec.structs.replace(
         status.daemon,
         operations={"offline": 1, "online": 0},
+        operations_under_way={"online": 1},
+        operation_durations={
+            "offline": Histogram(BOUNDS, (0, 0, 1, 1), 0.31),
+            "online": Histogram(BOUNDS, (0, 0, 0, 0), 0.0),
+        },
         operation_failures={"offline": {"minimum-redundancy": 2}},
         paused=HoldIntent("change window", "root (uid 0)", BEGAN + 90),
     )
@@ -140,13 +157,28 @@ def failed() -> Status:
         hwaddr="",
         reason="ni1 does not exist on this host",
     )
-    status = change_group(status, "ipmp0", state=GroupState.FAILED, usable=0)
+    status = change_group(
+        status,
+        "ipmp0",
+        state=GroupState.FAILED,
+        usable=0,
+        moves_under_way=1,
+        kernel_refusals=2,
+    )
+    ni2 = status.interface("ni2")
+    assert ni2 is not None
+    status = change_interface(status, "ni2", probes=(), past_probes=ni2.probes)
     daemon = msgspec.structs.replace(
         status.daemon,
+        clean_start=False,
+        config_reloads=1,
+        config_reload_failures=1,
         config_last_reload_successful=False,
         config_error="groups.ipmp0.interfaces: <empty> & useless",
         announcement_failures={"ipv4": 3},
         netlink_overruns=1,
+        history_on_disk=False,
+        history_pending=7,
     )
     return msgspec.structs.replace(place(status, "ipmp0", None), daemon=daemon)
 
@@ -209,6 +241,20 @@ def place(status: Status, group: str, interface: str | None) -> Status:
     )
 
 
+def _probes(sent: int, lost: int = 0) -> ProbeStatus:
+    return ProbeStatus(
+        family=Family.IPV4,
+        mode="routes",
+        targets=(ProbedTarget("10.0.0.1", 0.0004, 0.0001), ProbedTarget("10.0.0.2")),
+        sent=sent,
+        acked=sent - lost - 1,
+        rtt_total=0.0004 * (sent - lost - 1),
+        lost=lost,
+        void=1,
+        rejected={"link": 0, "sender": 2},
+    )
+
+
 def _member(
     name: str,
     group: str,
@@ -219,6 +265,7 @@ def _member(
     inactive: bool = False,
     nominated_ipv4: bool = False,
     nominated_ipv6: bool = False,
+    probes: tuple[ProbeStatus, ...] = (),
 ) -> InterfaceStatus:
     return InterfaceStatus(
         name=name,
@@ -234,5 +281,6 @@ def _member(
         hwaddr=f"02:00:00:00:00:{int(name[2:]) % 256:02x}",
         mtu=1500,
         since=BEGAN,
+        probes=probes,
         transitions={"ok": 1},
     )

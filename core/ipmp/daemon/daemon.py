@@ -10,7 +10,6 @@ import asyncio
 import errno
 import os
 import socket
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -32,7 +31,7 @@ from ipmp.daemon.operations import operate
 from ipmp.daemon.runner import Runner
 from ipmp.daemon.statistics import statistics
 from ipmp.daemon.sysctls import SysctlKeeper, check
-from ipmp.decision import Decision, Kind, Reason, Refusal
+from ipmp.decision import Decision, Kind, Reason
 from ipmp.history import History
 from ipmp.homes import Codec
 from ipmp.intent import Intent, IntentStore
@@ -47,7 +46,6 @@ from ipmp.model import (
     OperationRequest,
     OperationResult,
     ProbeReport,
-    ProblemCode,
     Status,
 )
 from ipmp.world import is_ipv4
@@ -89,14 +87,15 @@ class Daemon:
         self._reload_ok, self._reload_time, self._reload_error = True, self._started, ""
         self._counts = Counts()
         self._heartbeat = Heartbeat(self.monotonic, self._poll_carriers)
+        self._clean_start = self.intent.clean
 
     # Life ---------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start every group; returns when each has been looked at once."""
-        clean, self.intent.clean = self.intent.clean, False
+        self._clean_start, self.intent.clean = self.intent.clean, False
         self.save_intent()
-        await self._groups.start(self._config, clean=clean)
+        await self._groups.start(self._config, clean=self._clean_start)
         self._duties = [
             asyncio.create_task(self._heartbeat.run()),
             asyncio.create_task(self._keep_sysctls()),
@@ -227,17 +226,12 @@ class Daemon:
 
         After a refusal nothing has changed.
         """
-        self._counts.asked(operation)
+        self._status = None
         try:
-            if operation == "forget":
-                return await forget(self, interface, request, actor)
-            return await operate(self, operation, interface, request, actor)
-        except Refusal as refusal:
-            self._counts.failed(operation, str(refusal.decision.reason))
-            raise
-        except OSError:
-            self._counts.failed(operation, str(ProblemCode.INTERNAL))
-            raise
+            with self._counts.operation(operation, self.monotonic):
+                if operation == "forget":
+                    return await forget(self, interface, request, actor)
+                return await operate(self, operation, interface, request, actor)
         finally:
             self._status = None
 
@@ -276,10 +270,12 @@ class Daemon:
             return await self._reload(actor)
 
     async def _reload(self, actor: str) -> int:
+        self._counts.reloads += 1
         try:
             config = await asyncio.to_thread(load, Path(self._config.path))
             check(config)
         except ConfigError as error:
+            self._counts.reload_failures += 1
             self._reload_ok, self._reload_error = False, str(error)
             facts: dict[str, str | int | float] = {"why": "; ".join(error.errors)}
             self.emit([Decision(Kind.CONFIG, Reason.RELOAD_FAILED, actor=actor, detail=facts)])
@@ -301,7 +297,7 @@ class Daemon:
             self._status = Status(
                 host=socket.gethostname(),
                 time=self.wall(),
-                daemon=self._daemon_status(),
+                daemon=report.daemon_status(self._about(), self._counts, runners),
                 groups=tuple(report.group_status(r) for r in runners),
                 interfaces=tuple(
                     i for r in runners for i in report.interface_statuses(r, self.intent)
@@ -310,39 +306,22 @@ class Daemon:
             )
         return self._status
 
-    def _daemon_status(self) -> DaemonStatus:
-        runners, counts = self.runners.values(), self._counts
-        drift = Counter[str]()
-        for runner in runners:
-            drift.update(runner.books.drift)
+    def _about(self) -> DaemonStatus:
         return DaemonStatus(
             version=__version__,
             pid=os.getpid(),
             started=self._started,
             config_file=self._config.path,
+            clean_start=self._clean_start,
             config_generation=self._generation,
             config_last_reload_successful=self._reload_ok,
             config_last_reload_success=self._reload_time,
             config_error=self._reload_error,
             paused=self.intent.paused,
-            operations=counts.operations | _moves(runners),
-            operation_failures={k: dict(v) for k, v in counts.operation_failures.items()},
-            announcements=dict(counts.announced),
-            announcement_failures=dict(counts.announce_failures),
-            reconciles=sum(runner.reconciles for runner in runners),
-            drift=dict(drift),
-            netlink_overruns=counts.overruns,
             loop_lag_max=round(self._heartbeat.lag, 6),
+            history_on_disk=self.history.on_disk,
+            history_pending=self.history.pending,
         )
-
-
-def _moves(runners: Iterable[Runner]) -> dict[str, int]:
-    """Failovers and failbacks are operations that the daemon started by itself."""
-    books = [runner.books for runner in runners]
-    return {
-        "failover": sum(sum(b.failovers.values()) for b in books),
-        "failback": sum(sum(b.failbacks.values()) for b in books),
-    }
 
 
 def _daemon(reason: Reason, value: str, count: int = 0) -> Decision:

@@ -178,6 +178,7 @@ class Executor:
         now = self._context.monotonic()
         decisions = [self.setbacks.refused(failure, now) for failure in failures]
         failed = [failure.step for failure in failures]
+        self._books.kernel_refusals += len(failures)
         for number, step in enumerate(batch, 1):
             if number % PAUSE == 0:
                 await asyncio.sleep(0)

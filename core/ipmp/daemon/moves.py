@@ -7,17 +7,14 @@ noticed and ends when the last address has been announced from its new member.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Container, Sequence
 
 import msgspec
 
+from ipmp.daemon.durations import Durations
 from ipmp.decision import Decision, Kind, Reason
-from ipmp.model import Histogram, MoveReason
+from ipmp.model import MoveReason
 from ipmp.world import MADE, DataAddress, Route, RouteIdentity, Snapshot
-
-#: Upper bounds of the failover duration histogram, seconds.
-BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 #: What befell the member that addresses leave, and what they return home after.
 LEFT = {
@@ -76,14 +73,14 @@ class Books:
         self.drift = {"address": 0, "route": 0}  # foreign changes put right
         self._routes: dict[RouteIdentity, set[str]] = {}  # where we have led them
         self.last_failover = 0.0
-        self._counts = [0] * (len(BOUNDS) + 1)
-        self._total = 0.0
+        self.kernel_refusals = 0
+        self.durations = Durations()  # of failovers, not of failbacks
         self._under_way: dict[tuple[str, str, MoveReason, bool], Move] = {}
 
     @property
-    def under_way(self) -> bool:
-        """Whether a move has not been announced completely yet."""
-        return bool(self._under_way)
+    def under_way(self) -> int:
+        """How many moves have not been announced completely yet."""
+        return len(self._under_way)
 
     def seen(self, key: str, member: str) -> None:
         """An address was found on a member, or put there for the first time."""
@@ -188,14 +185,6 @@ class Books:
         for move in self._under_way.values():
             move.keys.discard(key)
 
-    def histogram(self) -> Histogram:
-        """Durations of failovers (not failbacks), cumulative."""
-        cumulative, running = [], 0
-        for count in self._counts:
-            running += count
-            cumulative.append(running)
-        return Histogram(BOUNDS, tuple(cumulative), self._total)
-
     def _move(self, identity: tuple[str, str, MoveReason, bool], began: float) -> Move:
         move = self._under_way.get(identity)
         if move is None:
@@ -209,8 +198,7 @@ class Books:
         else:
             self.failovers[move.reason] += 1
             self.last_failover = wall
-            self._counts[bisect_left(BOUNDS, seconds)] += 1
-            self._total += seconds
+            self.durations.note(seconds)
         return self._decision(
             Kind.FAILBACK if move.home else Kind.FAILOVER,
             (RETURNED if move.home else LEFT)[move.reason],

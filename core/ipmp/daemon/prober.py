@@ -12,12 +12,14 @@ from collections.abc import Callable, Collection, Mapping
 from random import SystemRandom
 
 import structlog
+from msgspec.structs import replace
 
 from ipmp.config import GroupConfig
 from ipmp.daemon.context import Context
 from ipmp.daemon.members import Members
 from ipmp.model import Family, ProbedTarget, ProbeReport, ProbeState, ProbeStatus
 from ipmp.probing import Engine, Outcome, Standing, TargetRow, arrange, inquire
+from ipmp.probing.values import PathKey, Rejection
 from ipmp.world import Snapshot
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
@@ -79,20 +81,35 @@ class Prober:
         """The probes of one member for the status, by family."""
         return tuple(self._status(row) for row in self.engine.target_rows if row.member == member)
 
+    def past(self, member: str) -> tuple[ProbeStatus, ...]:
+        """What was counted in families in which the member is not probed at present."""
+        probed = {(row.member, row.family) for row in self.engine.target_rows}
+        return tuple(
+            self._counted(key, mode="")
+            for key in self.engine.counters
+            if key[0] == member and key not in probed
+        )
+
     def _status(self, row: TargetRow) -> ProbeStatus:
-        counters = self.engine.counters[row.member, row.family]
-        return ProbeStatus(
-            family=row.family,
-            mode=str(row.mode),
+        return replace(
+            self._counted((row.member, row.family), str(row.mode)),
             test_address=row.source,
             targets=tuple(self._target(row.member, row.family, t) for t in row.targets),
+        )
+
+    def _counted(self, key: PathKey, mode: str) -> ProbeStatus:
+        counters = self.engine.counters[key]
+        return ProbeStatus(
+            family=key[1],
+            mode=mode,
             sent=counters.sent,
             acked=counters.acked,
+            rtt_total=round(counters.rtt_sum, 6),
             lost=counters.lost,
             late=counters.late,
             void=counters.void,
             missed=counters.missed,
-            rejected={str(reason): count for reason, count in counters.rejected.items()},
+            rejected={str(reason): counters.rejected.get(reason, 0) for reason in Rejection},
         )
 
     def _target(self, member: str, family: Family, address: str) -> ProbedTarget:

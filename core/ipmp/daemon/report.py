@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from ipmp.daemon.counts import Counts
 from ipmp.daemon.moves import Books, Place
 from ipmp.group import Event, Member
 from ipmp.homes import Homes
 from ipmp.intent import Intent
 from ipmp.model import (
     AddressStatus,
+    DaemonStatus,
     Family,
     GroupStatus,
     InterfaceState,
@@ -25,6 +30,36 @@ if TYPE_CHECKING:
     from ipmp.daemon.runner import Runner
 
 FAMILIES = {Family.IPV4: AF_INET, Family.IPV6: AF_INET6}
+
+
+def daemon_status(about: DaemonStatus, counts: Counts, runners: Collection[Runner]) -> DaemonStatus:
+    """The daemon's part of the status: what it is, with what has been counted."""
+    drift: Counter[str] = Counter()
+    for runner in runners:
+        drift.update(runner.books.drift)
+    return replace(
+        about,
+        config_reloads=counts.reloads,
+        config_reload_failures=counts.reload_failures,
+        operations=counts.operations | _moves(runners),
+        operation_failures={k: dict(v) for k, v in counts.operation_failures.items()},
+        operations_under_way=dict(counts.operations_under_way),
+        operation_durations={k: d.histogram() for k, d in counts.durations.items()},
+        announcements=dict(counts.announced),
+        announcement_failures=dict(counts.announce_failures),
+        reconciles=sum(runner.reconciles for runner in runners),
+        drift=dict(drift),
+        netlink_overruns=counts.overruns,
+    )
+
+
+def _moves(runners: Iterable[Runner]) -> dict[str, int]:
+    """Failovers and failbacks are operations that the daemon started by itself."""
+    books = [runner.books for runner in runners]
+    return {
+        "failover": sum(sum(b.failovers.values()) for b in books),
+        "failback": sum(sum(b.failbacks.values()) for b in books),
+    }
 
 
 def group_status(runner: Runner) -> GroupStatus:
@@ -43,7 +78,9 @@ def group_status(runner: Runner) -> GroupStatus:
         failovers={str(reason): count for reason, count in books.failovers.items()},
         failbacks={str(reason): count for reason, count in books.failbacks.items()},
         last_failover=books.last_failover,
-        failover_duration=books.histogram(),
+        moves_under_way=books.under_way,
+        kernel_refusals=books.kernel_refusals,
+        failover_duration=books.durations.histogram(),
         fights=runner.executor.fights.current(group.name),
     )
 
@@ -78,6 +115,7 @@ def interface_statuses(runner: Runner, intent: Intent) -> Iterable[InterfaceStat
             since=member.since,
             probe=_probe(runner, member),
             probes=runner.prober.statuses(member.name),
+            past_probes=runner.prober.past(member.name),
             offline=offline,
             hold=intent.holds.get(member.name),
             transitions=dict(runner.members.transitions[member.name]),

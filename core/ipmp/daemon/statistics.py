@@ -23,7 +23,8 @@ def statistics(status: Status) -> Iterator[str]:
         for interface in status.interfaces:
             if interface.group == group.name:
                 yield _interface(interface)
-                yield from map(_probes, repeat(interface.name), interface.probes)
+                probes = (*interface.probes, *interface.past_probes)
+                yield from map(_probes, repeat(interface.name), probes)
                 yield _carried(status, interface)
 
 
@@ -63,7 +64,8 @@ def _interface(interface: InterfaceStatus) -> str:
 
 
 def _probes(name: str, probes: ProbeStatus) -> str:
-    rejected = f"; replies not counted: {_counts(probes.rejected)}" if probes.rejected else ""
+    reasons = {reason: count for reason, count in probes.rejected.items() if count}
+    rejected = f"; replies not counted: {_counts(reasons)}" if reasons else ""
     return (
         f"Probe stats on ({INET[probes.family]} {name}): probes sent {probes.sent}, acks received "
         f"{probes.acked}, lost {probes.lost}, valid unacknowledged {probes.void}, acks after they "

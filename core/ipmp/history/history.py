@@ -61,6 +61,16 @@ class History:
         """The id after which the next event is numbered."""
         return self._last_id
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether the disk took the last events; else they are kept in memory for now."""
+        return not self._failing
+
+    @property
+    def pending(self) -> int:
+        """How many events wait for the writer."""
+        return len(self._pending)
+
     async def open(self, path: Path) -> None:
         """Open the database at `path`, or make it; a disk that fails is logged, never raised."""
         self._path = path

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
 from ipmp.model import Status
 from ipmp_exporter.collectors.family import Family, Sample, Subject
@@ -57,6 +57,14 @@ ADDRESSES = Subject(
             "0 if it is away or nowhere.",
             ("group", "address"),
             _on_home_interface,
+        ),
+        Family(
+            CounterMetricFamily,
+            "ipmp_address_moves_total",
+            "How often the address has moved to another interface; it tells of moves that are "
+            "shorter than the time between two scrapes.",
+            ("group", "address"),
+            lambda status: (((a.group, a.address), a.moves) for a in status.addresses),
         ),
     ),
 )

@@ -18,9 +18,10 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
     StateSetMetricFamily,
+    SummaryMetricFamily,
 )
 
-from ipmp.model import Status
+from ipmp.model import Histogram, Status
 
 MetricFamily = (
     CounterMetricFamily
@@ -28,6 +29,7 @@ MetricFamily = (
     | HistogramMetricFamily
     | InfoMetricFamily
     | StateSetMetricFamily
+    | SummaryMetricFamily
 )
 
 Sample = tuple[Any, ...]
@@ -63,6 +65,7 @@ class Subject:
 
     name: str
     families: tuple[Family, ...]
+    default: bool = True  # collected unless a flag says otherwise
 
     def collect(self, status: Status) -> list[Metric]:
         """Return every family of this subject, filled from the snapshot."""
@@ -72,6 +75,12 @@ class Subject:
 def counts(known: Iterable[str], seen: Mapping[str, int]) -> dict[str, int]:
     """Return the counts with every known key present, so that a series exists before its event."""
     return dict.fromkeys((str(key) for key in known), 0) | dict(seen)
+
+
+def buckets(histogram: Histogram) -> list[tuple[str, int]]:
+    """Return bounds and cumulative counts as the library wants them, +Inf last."""
+    bounds = (*map(repr, histogram.bounds), "+Inf")
+    return list(zip(bounds, histogram.counts, strict=True))
 
 
 def one_of(states: Iterable[str], current: str) -> dict[str, bool]:

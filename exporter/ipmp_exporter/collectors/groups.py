@@ -13,7 +13,7 @@ from prometheus_client.core import (
 )
 
 from ipmp.model import GroupState, MoveReason, ProbeState, Status
-from ipmp_exporter.collectors.family import Family, Sample, Subject, counts, one_of
+from ipmp_exporter.collectors.family import Family, Sample, Subject, buckets, counts, one_of
 
 _REASONS = ", ".join(MoveReason)
 
@@ -26,6 +26,7 @@ def _info(status: Status) -> Iterator[Sample]:
             {
                 "failback": "yes" if group.failback else "no",
                 "failure_detection": "probe" if group.name in probed else "link",
+                "outbound": group.outbound,
             },
         )
 
@@ -39,8 +40,7 @@ def _moves(status: Status, field: str) -> Iterator[Sample]:
 def _failover_durations(status: Status) -> Iterator[Sample]:
     for group in status.groups:
         if (histogram := group.failover_duration) is not None:
-            buckets = zip((*map(repr, histogram.bounds), "+Inf"), histogram.counts, strict=True)
-            yield (group.name,), list(buckets), histogram.total
+            yield (group.name,), buckets(histogram), histogram.total
 
 
 GROUPS = Subject(
@@ -49,7 +49,8 @@ GROUPS = Subject(
         Family(
             InfoMetricFamily,
             "ipmp_group_info",
-            "Configuration of the group: failback (yes, no), failure_detection (link, probe).",
+            "Configuration of the group: failback (yes, no), failure_detection (link, probe), "
+            "outbound (single, spread).",
             ("group",),
             _info,
         ),
@@ -80,6 +81,27 @@ GROUPS = Subject(
             "Configured floor: an interface is not taken offline if fewer usable ones would stay.",
             ("group",),
             lambda status: (((g.name,), g.min_usable) for g in status.groups),
+        ),
+        Family(
+            GaugeMetricFamily,
+            "ipmp_group_failure_detection_time_seconds",
+            "Present failure detection time of the group's probes; 0 while no member is probed.",
+            ("group",),
+            lambda status: (((g.name,), g.failure_detection_time or 0) for g in status.groups),
+        ),
+        Family(
+            GaugeMetricFamily,
+            "ipmp_group_last_state_change_timestamp_seconds",
+            "Unix time at which the group entered its present state; 0 if not known.",
+            ("group",),
+            lambda status: (((g.name,), g.since) for g in status.groups),
+        ),
+        Family(
+            GaugeMetricFamily,
+            "ipmp_group_moves_in_progress",
+            "Failovers and failbacks of the group that are not announced completely yet.",
+            ("group",),
+            lambda status: (((g.name,), g.moves_under_way) for g in status.groups),
         ),
         Family(
             CounterMetricFamily,

@@ -11,6 +11,7 @@ from prometheus_client.core import (
     StateSetMetricFamily,
 )
 
+from ipmp.model import Family as AddressFamily
 from ipmp.model import InterfaceState, InterfaceStatus, LinkState, OfflineIntent, ProbeState, Status
 from ipmp_exporter.collectors.family import Family, Sample, Subject, counts, one_of
 
@@ -27,6 +28,8 @@ def _flags(interface: InterfaceStatus) -> dict[str, bool]:
         "inactive": interface.inactive,
         "nominated_ipv4": interface.nominated_ipv4,
         "nominated_ipv6": interface.nominated_ipv6,
+        "outbound_ipv4": AddressFamily.IPV4 in interface.outbound,
+        "outbound_ipv6": AddressFamily.IPV6 in interface.outbound,
         "standby": interface.standby,
     }
 
@@ -97,7 +100,8 @@ INTERFACES = Subject(
             "ipmp_interface_flags",
             "Flags, several may be 1: absent, active, down (no address up), duplicate_hwaddr, "
             "held (by an operator), inactive (kept back by policy), nominated_ipv4 and "
-            "nominated_ipv6 (carries the group's egress), standby (configured as a spare).",
+            "nominated_ipv6 (carries the group's egress), outbound_ipv4 and outbound_ipv6 (sends "
+            "the group's traffic), standby (configured as a spare).",
             _LABELS,
             lambda status: (((i.group, i.name), _flags(i)) for i in status.interfaces),
         ),

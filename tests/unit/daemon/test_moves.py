@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmp.daemon.moves import BOUNDS, LEFT, MOVE_LIMIT, MOVE_WINDOW, RETURNED, Books
+from ipmp.daemon.durations import BOUNDS
+from ipmp.daemon.moves import LEFT, MOVE_LIMIT, MOVE_WINDOW, RETURNED, Books
 from ipmp.decision import Decision, Kind, Reason
 from ipmp.model import MoveReason
 from ipmp.world import MADE, Route, Snapshot
@@ -210,7 +211,7 @@ def test_a_failback_is_counted_apart_and_is_no_failover_duration(reason: MoveRea
     assert ledger.failbacks == dict.fromkeys(MoveReason, 0) | {reason: 1}
     assert ledger.failovers == dict.fromkeys(MoveReason, 0)
     assert ledger.last_failover == 0.0
-    assert ledger.histogram().counts[-1] == 0
+    assert ledger.durations.histogram().counts[-1] == 0
 
 
 def test_different_members_or_reasons_are_different_entries() -> None:
@@ -258,7 +259,7 @@ def test_the_histogram_is_cumulative_and_counts_every_failover_once(durations: l
         ledger.seen(ONE, source)
         move(ledger, ONE, target, began=0.0)
         assert len(ledger.settle({(ONE, target)}, seconds, 0.0)) == 1
-    histogram = ledger.histogram()
+    histogram = ledger.durations.histogram()
     assert histogram.bounds == BOUNDS
     expected = [sum(seconds <= bound for seconds in durations) for bound in BOUNDS]
     assert list(histogram.counts) == [*expected, len(durations)]

@@ -48,7 +48,9 @@ def runner(
         snapshot=found,
         homes=homes or Homes(),
         books=books or Books("g"),
-        prober=SimpleNamespace(engine=Engine("g", Random(0)), statuses=lambda member: ()),
+        prober=SimpleNamespace(
+            engine=Engine("g", Random(0)), statuses=lambda member: (), past=lambda member: ()
+        ),
         executor=SimpleNamespace(fights=Fights()),
     )
 

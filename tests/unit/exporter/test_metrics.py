@@ -17,6 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from ipmp.model import (
     AddressStatus,
     Family,
+    Fight,
     Histogram,
     InterfaceState,
     MoveReason,
@@ -24,6 +25,7 @@ from ipmp.model import (
     Status,
 )
 from ipmp_exporter.collectors import SUBJECTS
+from ipmp_exporter.collectors.groups import GROUPS
 from ipmp_exporter.daemon import Reading
 from ipmp_exporter.exposition import (
     ScrapeCollector,
@@ -32,6 +34,7 @@ from ipmp_exporter.exposition import (
     generate_text,
 )
 from ipmp_exporter.negotiation import TEXT_0_0_4, Format, choose_format
+from ipmp_exporter.selection import Selection
 from tests.support import exporter_statuses as statuses
 from tests.support.tools import need
 
@@ -45,6 +48,8 @@ STATES: dict[str, Status | None] = {
     "no_groups": statuses.without_groups(),
     "daemon_away": None,
 }
+
+NI2 = {"group": "storage", "interface": "ni2", "family": "ipv4"}
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -195,7 +200,7 @@ def test_counters_exist_before_their_first_event() -> None:
     for reason in MoveReason:
         for name in ("ipmp_failovers_total", "ipmp_failbacks_total"):
             assert value(found, name, group="ipmp0", reason=reason) == 0
-    for operation in ("offline", "online", "hold", "release", "failover", "failback"):
+    for operation in ("offline", "online", "hold", "release", "forget", "failover", "failback"):
         assert value(found, "ipmp_operations_total", operation=operation) == 0
     for code in ProblemCode:
         labels = {"operation": "offline", "reason": str(code)}
@@ -273,7 +278,8 @@ def test_subject_that_fails_leaves_the_others_alone() -> None:
     assert value(found, "ipmp_collector_success", collector="groups") == 0
     assert value(found, "ipmp_collector_success", collector="interfaces") == 1
     assert value(found, "ipmp_up") == 1
-    assert not [name for name, _ in found if name.startswith("ipmp_group_")]
+    groups = {family.name for family in GROUPS.families}
+    assert not [name for name, _ in found if name in groups]
     assert [name for name, _ in found if name == "ipmp_interface_state"]
 
 
@@ -289,3 +295,55 @@ def test_label_values_are_escaped(wanted: Format) -> None:
     labels = {"group": "ipmp0", "address": "192.168.1.5/24"}
     labels |= {"family": "ipv4", "home_interface": nasty}
     assert value(samples(status), "ipmp_address_info", **labels) == 1
+
+
+def test_probes_are_told_by_interface_and_family() -> None:
+    found = samples(statuses.healthy())
+    assert value(found, "ipmp_probes_sent_total", **NI2) == 400
+    assert value(found, "ipmp_probe_replies_total", **NI2) == 396
+    assert value(found, "ipmp_probe_losses_total", **NI2) == 3
+    assert value(found, "ipmp_probe_rtt_seconds_count", **NI2) == 396
+    assert value(found, "ipmp_probe_rtt_seconds_sum", **NI2) == pytest.approx(0.1584)
+    assert value(found, "ipmp_probe_targets", **NI2) == 2
+    assert value(found, "ipmp_probe_replies_rejected_total", **NI2, reason="sender") == 2
+    assert value(found, "ipmp_group_failure_detection_time_seconds", group="storage") == 10
+    assert value(found, "ipmp_group_failure_detection_time_seconds", group="ipmp0") == 0
+
+
+def test_counters_of_probes_go_on_while_a_member_is_not_probed() -> None:
+    """A counter that vanishes and comes back at its old value is a jump in every rate."""
+    probed = statuses.healthy()
+    ni2 = probed.interface("ni2")
+    assert ni2 is not None
+    unprobed = statuses.change_interface(probed, "ni2", probes=(), past_probes=ni2.probes)
+    for status in (probed, unprobed):
+        assert value(samples(status), "ipmp_probes_sent_total", **NI2) == 400
+
+
+def test_targets_are_told_one_by_one_only_when_asked_for() -> None:
+    name = "ipmp_probe_target_rtt_seconds"
+    assert not [key for key in samples(statuses.healthy()) if key[0] == name]
+    text = exposition(reading(statuses.healthy()), OPENMETRICS, Selection(SUBJECTS)).decode()
+    (family,) = [f for f in text_string_to_metric_families(text) if f.name == name]
+    assert {s.labels["target"]: s.value for s in family.samples} == {
+        "10.0.0.1": 0.0004,
+        "10.0.0.2": 0.0,
+    }
+
+
+def test_what_is_under_way_what_failed_and_how_long_it_took() -> None:
+    found = samples(statuses.offline())
+    assert value(found, "ipmp_operations_in_progress", operation="online") == 1
+    assert value(found, "ipmp_operations_in_progress", operation="offline") == 0
+    bucket = {"operation": "offline", "le": "1.0"}
+    assert value(found, "ipmp_operation_duration_seconds_bucket", **bucket) == 1
+    labels = {"operation": "offline", "reason": "minimum-redundancy"}
+    assert value(found, "ipmp_operation_failures_total", **labels) == 2
+    fight = Fight("192.168.1.5/24", "ni0", 4, "Another program removes it again and again.")
+    trouble = samples(statuses.change_group(statuses.failed(), "ipmp0", fights=(fight,)))
+    assert value(trouble, "ipmp_kernel_refusals_total", group="ipmp0") == 2
+    assert value(trouble, "ipmp_group_moves_in_progress", group="ipmp0") == 1
+    assert value(trouble, "ipmp_group_fights", group="ipmp0") == 1
+    assert value(trouble, "ipmp_config_reload_failures_total") == 1
+    assert value(trouble, "ipmp_history_writable") == 0
+    assert value(trouble, "ipmp_daemon_clean_start") == 0

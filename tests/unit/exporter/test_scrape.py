@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from ipmp.model import Status
 from ipmp_exporter import exposition
+from ipmp_exporter.collectors import DEFAULT
 from ipmp_exporter.collectors.family import Subject
+from ipmp_exporter.collectors.groups import GROUPS
 from ipmp_exporter.server import Exporter
 from tests.support import exporter_statuses as statuses
 from tests.support.exporter_daemon import FakeDaemon
@@ -174,7 +176,7 @@ async def test_names_choose_series(client: TestClient, daemon: FakeDaemon) -> No
     own = series(await scrape(client, "/metrics?name[]=process_open_fds"))
     assert list(own) == ["process_open_fds"]
     timed = series(await scrape(client, "/metrics?name[]=ipmp_collector_duration_seconds"))
-    assert len(timed) == 5
+    assert len(timed) == 1 + len(DEFAULT)  # the reading itself, and every collector
 
 
 async def test_unknown_name_is_an_empty_valid_body(client: TestClient, daemon: FakeDaemon) -> None:
@@ -267,9 +269,7 @@ async def test_something_else_on_the_socket(client: TestClient, run_dir: Path) -
         await assert_away(client)
 
 
-async def test_rendering_does_not_hold_up_the_loop(
-    client: TestClient, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_rendering_does_not_hold_up_the_loop(daemon: FakeDaemon) -> None:
     """A subject that does not end until the exporter has answered something else meanwhile."""
     rendering, answered = threading.Event(), threading.Event()
 
@@ -279,18 +279,93 @@ async def test_rendering_does_not_hold_up_the_loop(
             assert answered.wait(10), "the loop was blocked"
             return []
 
-    subjects = (Endless("endless", ()),)
-    monkeypatch.setattr(
-        exposition, "ScrapeCollector", partial(exposition.ScrapeCollector, subjects=subjects)
-    )
-    waiting = asyncio.create_task(scrape(client))
-    async with asyncio.timeout(10):
-        while not rendering.is_set():
-            await asyncio.sleep(0.001)
-    assert await scrape(client, "/-/healthy") == "ipmp_exporter is healthy.\n"
-    answered.set()
-    found = series(await waiting)
+    exporter = Exporter(daemon.run_dir, subjects=(Endless("endless", ()),))
+    async with TestClient(TestServer(exporter.app())) as client:
+        waiting = asyncio.create_task(scrape(client))
+        async with asyncio.timeout(10):
+            while not rendering.is_set():
+                await asyncio.sleep(0.001)
+        assert await scrape(client, "/-/healthy") == "ipmp_exporter is healthy.\n"
+        answered.set()
+        found = series(await waiting)
     assert found['ipmp_collector_success{collector="endless"}'] == "1.0"
+
+
+async def test_what_is_late_is_left_out_and_reported(daemon: FakeDaemon) -> None:
+    """Prometheus has given up by then: better a part of the truth in time."""
+
+    class Slow(Subject):
+        def collect(self, status: Status) -> list[exposition.Metric]:
+            time.sleep(0.3)
+            return super().collect(status)
+
+    subjects = (Slow("slow", ()), GROUPS)
+    async with TestClient(TestServer(Exporter(daemon.run_dir, subjects=subjects).app())) as client:
+        found = series(await scrape(client, **{TIMEOUT: "0.4"}))
+        assert found['ipmp_collector_success{collector="slow"}'] == "1.0"
+        assert found['ipmp_collector_success{collector="groups"}'] == "0.0"
+        assert found["ipmp_up"] == "1.0"
+        assert 'ipmp_group_interfaces{group="ipmp0"}' not in found
+        found = series(await scrape(client, **{TIMEOUT: "10"}))
+        assert found['ipmp_group_interfaces{group="ipmp0"}'] == "2.0"
+
+
+async def test_collect_and_exclude_choose_collectors(
+    client: TestClient, daemon: FakeDaemon
+) -> None:
+    def collectors(found: dict[str, str]) -> set[str]:
+        pattern = re.compile(r'ipmp_collector_success{collector="(\w+)"}')
+        return {m[1] for m in map(pattern.fullmatch, found) if m}
+
+    two = series(await scrape(client, "/metrics?collect[]=groups&collect[]=daemon"))
+    assert collectors(two) == {"status", "groups", "daemon"}
+    assert not [name for name in two if name.startswith("ipmp_interface_")]
+    rest = series(await scrape(client, "/metrics?exclude[]=addresses"))
+    assert collectors(rest) == {"status"} | {s.name for s in DEFAULT} - {"addresses"}
+    assert not [name for name in rest if name.startswith("ipmp_address_")]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("collect[]=weather", "there is no collector 'weather' switched on"),
+        ("collect[]=targets", "there is no collector 'targets' switched on"),
+        ("exclude[]=", "there is no collector ''"),
+        ("collect[]=groups&exclude[]=daemon", "cannot be combined"),
+        ("collects[]=groups", "there is no parameter 'collects[]'"),
+        ("&".join(["name[]=x"] * 101), "at most 100 names"),
+    ],
+)
+async def test_query_that_cannot_be_meant(
+    client: TestClient, daemon: FakeDaemon, query: str, words: str
+) -> None:
+    async with client.get(f"/metrics?{query}") as response:
+        assert response.status == 400
+        assert words in await response.text()
+    assert daemon.requests == 0
+
+
+async def test_more_scrapes_than_allowed_are_told_to_come_again(daemon: FakeDaemon) -> None:
+    daemon.may_answer.clear()
+    exporter = Exporter(daemon.run_dir, max_requests=2)
+    async with TestClient(TestServer(exporter.app())) as client:
+        waiting = [asyncio.create_task(scrape(client)) for _ in range(2)]
+        async with asyncio.timeout(10):
+            while daemon.requests < 2:
+                await asyncio.sleep(0.001)
+        async with client.get("/metrics") as response:
+            assert response.status == 503
+            assert "--web.max-requests" in await response.text()
+        assert await scrape(client, "/-/healthy")
+        daemon.may_answer.set()
+        await asyncio.gather(*waiting)
+        assert series(await scrape(client))["ipmp_up"] == "1.0"
+
+
+async def test_own_process_can_be_left_out(daemon: FakeDaemon) -> None:
+    exporter = Exporter(daemon.run_dir, own_process=False)
+    async with TestClient(TestServer(exporter.app())) as client:
+        assert not [n for n in series(await scrape(client)) if n.startswith("process_")]
 
 
 async def test_thousands_of_addresses(client: TestClient, daemon: FakeDaemon) -> None:
