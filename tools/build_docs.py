@@ -5,12 +5,17 @@ A test compares the pages in docs/ with what is made here, so they cannot go sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from prometheus_client.core import Metric
 
 from ipmp.group import table
 from ipmp.group.table import MEANING, QUIRKS, TABLE, Event
 from ipmp.model import InterfaceState
+from ipmp_exporter.collectors import SUBJECTS
+from ipmp_exporter.collectors.family import Subject
+from ipmp_exporter.exposition import about_scrape
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -72,7 +77,71 @@ def _cell(state: InterfaceState, event: Event) -> str:
     return str(row.new) if row.action is table.Action.KEEP else f"{row.new} : {row.action}"
 
 
-PAGES = {"state-machine.md": state_machine}
+def metrics() -> str:
+    """The reference of all metrics."""
+    return "\n".join(_metrics()) + "\n"
+
+
+def _metrics() -> Iterator[str]:
+    yield "# Metrics of `ipmp_exporter`"
+    yield ""
+    yield "Made by `tools/build_docs.py` from `exporter/ipmp_exporter/collectors/`; do not edit."
+    yield ""
+    yield from _INTRODUCTION
+    for subject in SUBJECTS:
+        yield from _subject(subject)
+    yield from _about_the_scrape()
+    yield from _CARDINALITY
+
+
+def _subject(subject: Subject) -> Iterator[str]:
+    off = "" if subject.default else f" (off; `--collector.{subject.name}` switches it on)"
+    yield ""
+    yield f"## Collector `{subject.name}`{off}"
+    yield ""
+    yield "| metric | type | labels | meaning |"
+    yield "|---|---|---|---|"
+    for family in subject.families:
+        yield _metric(family.empty(), family.name, family.labels)
+
+
+def _about_the_scrape() -> Iterator[str]:
+    yield ""
+    yield "## The scrape itself"
+    yield ""
+    yield "There whatever happens; `process_*` of the exporter besides, unless"
+    yield "`--web.disable-exporter-metrics` is given."
+    yield ""
+    yield "| metric | type | labels | meaning |"
+    yield "|---|---|---|---|"
+    for metric in about_scrape({"": (0.0, True)}, up=True):
+        name = metric.name + ("_info" if metric.type == "info" else "")
+        yield _metric(metric, name, tuple(metric.samples[0].labels))
+
+
+def _metric(metric: Metric, name: str, labels: Sequence[str]) -> str:
+    marked = ", ".join(f"`{label}`" for label in labels)
+    return f"| `{name}` | {metric.type} | {marked} | {metric.documentation} |"
+
+
+_INTRODUCTION = (
+    "All counters begin at 0 when `mpathd` starts, and a series that can exist is there from the",
+    "first scrape. A StateSet has one series a state, 1 for the present one, in a label that is",
+    "called like the metric.",
+)
+
+_CARDINALITY = (
+    "",
+    "## How many series",
+    "",
+    "At most 40 a group, 45 a member, 20 a member and probed family, 150 for the daemon and the",
+    "scrape; and for each address 3 and the number of members of its group. 1,000 addresses on two",
+    "members are 5,000 series; `--no-collector.addresses` leaves them out, while groups, failovers",
+    "and the states of members stay. A test holds these bounds against the code.",
+)
+
+
+PAGES = {"metrics.md": metrics, "state-machine.md": state_machine}
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class ScrapeCollector(Collector):
         """Yield every family without samples: what `name[]` and the clash check look at."""
         for subject in self._subjects:
             yield from (family.empty() for family in subject.families)
-        yield from _about_scrape({}, up=False)
+        yield from about_scrape({}, up=False)
 
     def collect(self) -> Iterator[Metric]:
         """Yield fresh families; a subject that fails, or is late, is left out and reported so."""
@@ -67,7 +67,7 @@ class ScrapeCollector(Collector):
             families = None if status is None or late else _collect(subject, status)
             runs[subject.name] = (self._clock() - began, families is not None)
             yield from families or ()
-        yield from _about_scrape(runs, up=status is not None)
+        yield from about_scrape(runs, up=status is not None)
 
 
 def _collect(subject: Subject, status: Status) -> list[Metric] | None:
@@ -79,7 +79,8 @@ def _collect(subject: Subject, status: Status) -> list[Metric] | None:
         return None
 
 
-def _about_scrape(runs: dict[str, tuple[float, bool]], *, up: bool) -> Iterator[Metric]:
+def about_scrape(runs: dict[str, tuple[float, bool]], *, up: bool) -> Iterator[Metric]:
+    """Yield what a scrape tells of itself; `runs` is seconds and success by collector."""
     yield GaugeMetricFamily(
         "ipmp_up", "1 if mpathd answered this scrape with its state, else 0.", value=up
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import MutableMapping
 from urllib.parse import urlsplit
+
+_FIRST_FD = 3  # SD_LISTEN_FDS_START
 
 
 class ListenError(Exception):
@@ -34,10 +38,33 @@ def bind(address: str) -> socket.socket:
         ) from failure
 
 
-def url(bound: socket.socket) -> str:
+def inherited(environment: MutableMapping[str, str]) -> list[socket.socket]:
+    """Return the sockets that systemd has passed (sd_listen_fds(3)). Raises ListenError."""
+    count, pid = environment.pop("LISTEN_FDS", ""), environment.pop("LISTEN_PID", "")
+    if not count.isdecimal() or int(count) < 1 or pid != str(os.getpid()):
+        raise ListenError(
+            "systemd has passed no socket: start the exporter by a .socket unit, or leave out "
+            "--web.systemd-socket"
+        )
+    try:
+        sockets = [socket.socket(fileno=_FIRST_FD + number) for number in range(int(count))]
+        for number, passed in enumerate(sockets):
+            if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise ListenError(f"socket {number} that systemd has passed does not listen")
+    except OSError as failure:
+        raise ListenError(
+            f"a socket that systemd has passed cannot be used: {failure.strerror}"
+        ) from failure
+    return sockets
+
+
+def url(bound: socket.socket, *, tls: bool = False) -> str:
     """Return where a bound socket is reached, for example `http://[::1]:10088`."""
-    host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme, name = "https" if tls else "http", bound.getsockname()
+    if not isinstance(name, tuple):
+        return f"unix:{name}"
+    host, port = name[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _split(address: str) -> tuple[str, int]:

@@ -29,6 +29,7 @@ from ipmp_exporter.page import page
 from ipmp_exporter.selection import Selection, SelectionError, deadline, select
 
 HEALTH_PATH = "/-/healthy"
+MAX_REQUESTS = 40  # scrapes at a time, unless a flag says otherwise
 
 _PAGE_DEADLINE = 5.0  # seconds for reading the daemon when a person asks
 
@@ -48,7 +49,7 @@ class Exporter:
         telemetry_path: str = "/metrics",
         subjects: Sequence[Subject] = DEFAULT,
         *,
-        max_requests: int = 40,
+        max_requests: int = MAX_REQUESTS,
         own_process: bool = True,
     ) -> None:
         """`max_requests`: scrapes at a time, 0 for any number; `own_process`: tell of ourselves."""

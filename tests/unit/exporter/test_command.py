@@ -14,9 +14,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import bcrypt
 import pytest
 
 from tests.support import exporter_statuses as statuses
+from tests.support.certificates import Authority
 from tests.support.exporter_daemon import FakeDaemon
 
 DEADLINE = 20.0  # seconds; generous, the machine may be busy
@@ -39,7 +41,7 @@ class Running:
                 line = await self.process.stderr.readline()
                 assert line, f"ended early: {self.log}"
                 self.log += line.decode()
-                self.urls = re.findall(r"listening on (http://[^ \"]+)", self.log)
+                self.urls = re.findall(r"listening on (https?://[^ \"]+)", self.log)
 
     async def get(self, path: str, url: str = "") -> str:
         async with (
@@ -159,7 +161,9 @@ async def test_json_log_tells_once_when_the_daemon_goes_and_comes(run_dir: Path)
             await exporter.get("/metrics")
         assert await exporter.stop() == 0
     events = [json.loads(line) for line in exporter.log.splitlines()]
-    assert [(event["level"], event["msg"]) for event in events[1:]] == [
+    assert [(event["level"], event["msg"]) for event in events if "root" not in event["msg"]][
+        1:
+    ] == [
         ("warning", f"mpathd is not running: there is no {run_dir}/status.sock (see --run-dir)"),
         ("info", "mpathd answers again"),
         ("info", "stopping"),
@@ -223,7 +227,116 @@ async def test_address_that_is_not_ours(address: str) -> None:
         (["--web.telemetry-path=/{x}"], "letters, digits"),
         (["--web.telemetry-path=/-/healthy"], "'/-/healthy' is not a path for the metrics"),
         (["--run-dir"], "expected one argument"),
+        (["--web.max-requests=-1"], "'-1' is not a number from 0 to 999999"),
+        (["--collector.weather"], "unrecognized arguments: --collector.weather"),
+        (["--web.systemd-socket"], "systemd has passed no socket"),
+        (["--web.systemd-socket", "--web.listen-address=:0"], "not allowed with argument"),
+        (["--web.config.file=/no/such/file"], "cannot read /no/such/file: No such file"),
     ],
 )
 async def test_wrong_flags(flags: list[str], words: str) -> None:
     assert words in await refused(*flags)
+
+
+async def test_collectors_are_switched_on_and_off(daemon: FakeDaemon) -> None:
+    flags = ["--no-collector.addresses", "--collector.targets", "--web.disable-exporter-metrics"]
+    async with running(ANYWHERE, f"--run-dir={daemon.run_dir}", *flags) as exporter:
+        text = await exporter.get("/metrics")
+    assert "ipmp_address_placement" not in text
+    assert "ipmp_probe_target_rtt_seconds{" in text
+    assert "ipmp_interface_state{" in text
+    assert "process_" not in text
+
+
+async def test_the_last_of_contradicting_switches_counts(daemon: FakeDaemon) -> None:
+    flags = ["--no-collector.groups", "--collector.groups"]
+    async with running(ANYWHERE, f"--run-dir={daemon.run_dir}", *flags) as exporter:
+        assert "ipmp_group_state{" in await exporter.get("/metrics")
+
+
+async def test_sockets_of_systemd_are_served(daemon: FakeDaemon) -> None:
+    """As systemd does it: the descriptors from 3 on, and the pid of the process that gets them."""
+    flags = f"--web.systemd-socket --run-dir={daemon.run_dir}"
+    program = f"exec {sys.executable} -m ipmp_exporter.main {flags}"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as two,
+    ):
+        os.set_inheritable(one.fileno(), True)
+        os.set_inheritable(two.fileno(), True)
+        script = f"LISTEN_FDS=2 LISTEN_PID=$$ {program} 3<&{one.fileno()} 4<&{two.fileno()}"
+        process = await asyncio.create_subprocess_exec(
+            "bash",
+            "-c",
+            script,
+            pass_fds=(one.fileno(), two.fileno()),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        exporter = Running(process)
+        try:
+            await exporter.listens(2)
+            for url in exporter.urls:
+                assert "ipmp_up 1.0\n" in await exporter.get("/metrics", url)
+            assert await exporter.stop() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def test_web_config_with_tls_and_a_password(daemon: FakeDaemon, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    authority.sign("server")
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    file = tmp_path / "web.yml"
+    file.write_text(
+        "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n"
+        f"basic_auth_users:\n  prometheus: {hashed}\n"
+    )
+    flags = [ANYWHERE, f"--run-dir={daemon.run_dir}", f"--web.config.file={file}"]
+    auth = aiohttp.encode_basic_auth("prometheus", "secret")
+    async with running(*flags) as exporter, aiohttp.ClientSession() as session:
+        (url,) = exporter.urls
+        assert url.startswith("https://")
+        for headers, status in (({}, 401), ({"Authorization": auth}, 200)):
+            async with session.get(
+                f"{url}/metrics", headers=headers, ssl=authority.trusted()
+            ) as response:
+                assert response.status == status
+        assert await exporter.stop() == 0
+    assert "Traceback" not in exporter.log
+
+
+async def test_web_config_that_cannot_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text("basic_auth_users:\n  prometheus: secret\n")
+    sentence = await refused(ANYWHERE, f"--web.config.file={file}")
+    assert f"{file}: basic_auth_users: what stands for prometheus is not a bcrypt" in sentence
+
+
+async def test_root_is_warned_and_nobody_else(run_dir: Path) -> None:
+    async with running(ANYWHERE, f"--run-dir={run_dir}") as exporter:
+        assert await exporter.stop() == 0
+    warned = "running as root, which is not needed" in exporter.log
+    assert warned == (os.geteuid() == 0)
+
+
+async def test_runs_without_any_privilege(daemon: FakeDaemon) -> None:
+    daemon.run_dir.chmod(0o755)
+    daemon.socket.chmod(0o666)
+    dropped = ("--no-new-privs", "--inh-caps=-all")
+    if os.geteuid() == 0:
+        dropped += ("--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all")
+    command = (sys.executable, "-m", "ipmp_exporter.main", ANYWHERE)
+    exporter = Running(
+        await asyncio.create_subprocess_exec(
+            *("setpriv", *dropped, *command, f"--run-dir={daemon.run_dir}"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    )
+    await exporter.listens(1)
+    assert "ipmp_up 1.0\n" in await exporter.get("/metrics")
+    assert await exporter.stop() == 0
+    assert "running as root" not in exporter.log
