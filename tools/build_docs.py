@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: `python tools/build_docs.py`.
+"""Writes the pages that are made from the code: `python -m tools.build_docs`.
 
 A test compares the pages in docs/ with what is made here, so they cannot go stale.
 """
@@ -16,6 +16,7 @@ from ipmp.model import InterfaceState
 from ipmp_exporter.collectors import SUBJECTS
 from ipmp_exporter.collectors.family import Subject
 from ipmp_exporter.exposition import about_scrape
+from tools.conventions import CONVENTIONS, tests_by_row
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -141,7 +142,31 @@ _CARDINALITY = (
 )
 
 
-PAGES = {"metrics.md": metrics, "state-machine.md": state_machine}
+def conventions() -> str:
+    """How the exporter follows the conventions of its world."""
+    return "\n".join(_conventions()) + "\n"
+
+
+def _conventions() -> Iterator[str]:
+    yield "# Conventions that the exporter follows"
+    yield ""
+    yield "Made by `tools/build_docs.py` from `tools/conventions.py` and the tests; do not edit."
+    yield "Each row is met by tests, or by a line where no test can show it; a row with neither"
+    yield "fails the tests. A run of `make test` prints the table with what has passed."
+    yield ""
+    yield "| # | convention | how it is met |"
+    yield "|---|---|---|"
+    tests = tests_by_row()
+    for number, row in CONVENTIONS.items():
+        names = (f"`{name}`" for name in tests[number])
+        yield f"| {number} | {row.text} | {row.line or '<br>'.join(names)} |"
+
+
+PAGES = {
+    "exporter-conventions.md": conventions,
+    "metrics.md": metrics,
+    "state-machine.md": state_machine,
+}
 
 
 def main() -> None:

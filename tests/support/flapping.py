@@ -7,9 +7,6 @@ real programs.
 from __future__ import annotations
 
 import asyncio
-import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +17,7 @@ import msgspec
 from ipmp.model import GroupState, Histogram, InterfaceState, LinkState, Status
 from tests.support import exporter_statuses as statuses
 from tests.support.exporter_daemon import FakeDaemon, short_directory
+from tests.support.exporter_process import running_exporter
 
 
 def after(changes: int) -> Status:
@@ -105,21 +103,8 @@ def flapping_host() -> Iterator[FlappingHost]:
     """Run the exporter beside a stand-in for mpathd whose link can be made to flap."""
     host = FlappingHost()
     host.start()
-    command = Path(sys.executable).with_name("ipmp_exporter")
-    arguments = ("--web.listen-address=127.0.0.1:0", f"--run-dir={host.run_dir}")
-    exporter = subprocess.Popen([command, *arguments], stderr=subprocess.PIPE, text=True)
     try:
-        host.address = _address(exporter)
-        yield host
+        with running_exporter(host.run_dir) as host.address:
+            yield host
     finally:
-        exporter.terminate()
-        exporter.wait(10)
         host.end()
-
-
-def _address(exporter: subprocess.Popen[str]) -> str:
-    assert exporter.stderr
-    for line in exporter.stderr:
-        if match := re.search(r"http://(127\.0\.0\.1:\d+)", line):
-            return match[1]
-    raise AssertionError("the exporter ended without saying where it listens")

@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tools.build_docs import DOCS, PAGES
+from tools.conventions import CONVENTIONS, tests_by_row
 
 
 @pytest.mark.parametrize("name", PAGES)
+@pytest.mark.checklist("7.2", 48)
 def test_a_page_is_up_to_date(name: str) -> None:
-    assert (DOCS / name).read_text() == PAGES[name](), "run: python tools/build_docs.py"
+    assert (DOCS / name).read_text() == PAGES[name](), "run: python -m tools.build_docs"
+
+
+def test_every_row_of_the_checklist_is_met_by_a_test_or_by_a_line() -> None:
+    tests = tests_by_row()
+    assert tests.keys() == CONVENTIONS.keys() == set(range(1, 49))
+    assert not [n for n, row in CONVENTIONS.items() if not (row.line or tests[n])]

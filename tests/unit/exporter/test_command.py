@@ -121,6 +121,7 @@ async def test_run_dir_from_the_environment(daemon: FakeDaemon) -> None:
         assert "ipmp_up 1.0\n" in await exporter.get("/metrics")
 
 
+@pytest.mark.checklist("7.2", 34)
 async def test_many_addresses_ipv4_and_ipv6(run_dir: Path) -> None:
     flags = [ANYWHERE, "--web.listen-address", "[::1]:0", "--web.listen-address=localhost:0"]
     async with running(*flags, f"--run-dir={run_dir}", addresses=3) as exporter:
@@ -138,6 +139,7 @@ async def test_without_host_it_listens_on_both_families(run_dir: Path) -> None:
             assert "ipmp_up 0.0\n" in await exporter.get("/metrics", f"http://{host}:{port}")
 
 
+@pytest.mark.checklist("7.2", 34)
 async def test_telemetry_path(run_dir: Path) -> None:
     flags = [ANYWHERE, f"--run-dir={run_dir}", "--web.telemetry-path=/ipmp/metrics"]
     async with running(*flags) as exporter:
@@ -170,6 +172,7 @@ async def test_json_log_tells_once_when_the_daemon_goes_and_comes(run_dir: Path)
     ]
 
 
+@pytest.mark.checklist("7.2", 34)
 async def test_log_level(run_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
@@ -186,6 +189,7 @@ async def test_log_level(run_dir: Path) -> None:
     assert exporter.log == ""
 
 
+@pytest.mark.checklist("7.2", 34)
 async def test_version() -> None:
     process = await start("--version")
     out, err = await process.communicate()
@@ -238,6 +242,7 @@ async def test_wrong_flags(flags: list[str], words: str) -> None:
     assert words in await refused(*flags)
 
 
+@pytest.mark.checklist("7.2", 33)
 async def test_collectors_are_switched_on_and_off(daemon: FakeDaemon) -> None:
     flags = ["--no-collector.addresses", "--collector.targets", "--web.disable-exporter-metrics"]
     async with running(ANYWHERE, f"--run-dir={daemon.run_dir}", *flags) as exporter:
@@ -254,6 +259,7 @@ async def test_the_last_of_contradicting_switches_counts(daemon: FakeDaemon) -> 
         assert "ipmp_group_state{" in await exporter.get("/metrics")
 
 
+@pytest.mark.checklist("7.2", 34)
 async def test_sockets_of_systemd_are_served(daemon: FakeDaemon) -> None:
     """As systemd does it: the descriptors from 3 on, and the pid of the process that gets them."""
     flags = f"--web.systemd-socket --run-dir={daemon.run_dir}"
@@ -285,6 +291,7 @@ async def test_sockets_of_systemd_are_served(daemon: FakeDaemon) -> None:
                 await process.wait()
 
 
+@pytest.mark.checklist("7.2", 34)
 async def test_web_config_with_tls_and_a_password(daemon: FakeDaemon, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     authority.sign("server")
@@ -315,6 +322,7 @@ async def test_web_config_that_cannot_be_used(tmp_path: Path) -> None:
     assert f"{file}: basic_auth_users: what stands for prometheus is not a bcrypt" in sentence
 
 
+@pytest.mark.checklist("7.2", 41)
 async def test_root_is_warned_and_nobody_else(run_dir: Path) -> None:
     async with running(ANYWHERE, f"--run-dir={run_dir}") as exporter:
         assert await exporter.stop() == 0
@@ -322,6 +330,7 @@ async def test_root_is_warned_and_nobody_else(run_dir: Path) -> None:
     assert warned == (os.geteuid() == 0)
 
 
+@pytest.mark.checklist("7.2", 41)
 async def test_runs_without_any_privilege(daemon: FakeDaemon) -> None:
     daemon.run_dir.chmod(0o755)
     daemon.socket.chmod(0o666)

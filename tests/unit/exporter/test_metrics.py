@@ -87,6 +87,7 @@ def golden_text(status: Status | None, openmetrics: bool) -> str:
 
 @pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "openmetrics"])
 @pytest.mark.parametrize("state", STATES)
+@pytest.mark.checklist("7.2", 10, 20)
 def test_exposition_is_the_golden_one(state: str, openmetrics: bool) -> None:
     """UPDATE_GOLDEN=1 writes the files anew; the difference is then for people to judge."""
     suffix = "_openmetrics" if openmetrics else ""
@@ -98,6 +99,7 @@ def test_exposition_is_the_golden_one(state: str, openmetrics: bool) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
+@pytest.mark.checklist("7.2", 24, 44)
 def test_strict_parser_accepts_it(state: str) -> None:
     names = [family.name for family in families(STATES[state])]
     assert "ipmp_up" in names
@@ -106,6 +108,7 @@ def test_strict_parser_accepts_it(state: str) -> None:
 
 @pytest.mark.prometheus
 @pytest.mark.parametrize("state", STATES)
+@pytest.mark.checklist("7.2", 3, 5, 6, 10, 11, 43)
 def test_promtool_finds_nothing_to_say(state: str) -> None:
     done = subprocess.run(
         [need("promtool"), "check", "metrics"],
@@ -127,6 +130,7 @@ def test_promtool_finds_nothing_to_say(state: str) -> None:
         "ipmp_interface_probe_state",
     ],
 )
+@pytest.mark.checklist("7.2", 9)
 def test_exactly_one_state_of_an_enum_is_true(state: str, name: str) -> None:
     status = STATES[state]
     assert status is not None
@@ -195,6 +199,7 @@ def test_address_at_home(interface: str | None, home: str | None, at_home: int) 
     assert value(samples(status), "ipmp_address_on_home_interface", **labels) == at_home
 
 
+@pytest.mark.checklist("7.2", 15)
 def test_counters_exist_before_their_first_event() -> None:
     found = samples(statuses.healthy())
     for reason in MoveReason:
@@ -227,10 +232,12 @@ def test_reason_that_this_exporter_does_not_know_yet_is_shown() -> None:
     ],
     ids=["drain", "undrain"],
 )
+@pytest.mark.checklist("7.2", 32)
 def test_no_series_comes_or_goes_when_the_state_changes(before: Status, after: Status) -> None:
     assert samples(before).keys() == samples(after).keys()
 
 
+@pytest.mark.checklist("7.2", 7)
 def test_info_metrics_do_not_change_with_the_state() -> None:
     def infos(status: Status) -> Samples:
         return {key: v for key, v in samples(status).items() if key[0].endswith("_info")}
@@ -239,6 +246,7 @@ def test_info_metrics_do_not_change_with_the_state() -> None:
     assert set(infos(statuses.healthy()).values()) == {1.0}
 
 
+@pytest.mark.checklist("7.2", 1, 5, 11, 12)
 def test_names_labels_and_help_follow_the_conventions() -> None:
     declared = [family for subject in SUBJECTS for family in subject.families]
     assert len({family.name for family in declared}) == len(declared)
@@ -252,6 +260,7 @@ def test_names_labels_and_help_follow_the_conventions() -> None:
         assert (metric.type == "info") == family.name.endswith("_info")
 
 
+@pytest.mark.checklist("7.2", 10, 19)
 def test_describe_names_every_family_and_holds_no_samples_of_the_daemon() -> None:
     collector = ScrapeCollector(reading(statuses.healthy()))
     described = {metric.name: metric for metric in collector.describe()}
@@ -262,6 +271,7 @@ def test_describe_names_every_family_and_holds_no_samples_of_the_daemon() -> Non
         assert described[name].type == metric.type
 
 
+@pytest.mark.checklist("7.2", 17)
 def test_nothing_is_shared_between_two_scrapes() -> None:
     whole = samples(statuses.healthy())
     shrunk = samples(
@@ -271,6 +281,7 @@ def test_nothing_is_shared_between_two_scrapes() -> None:
     assert gone == {"fd00:1::5/64", "10.0.0.5/24"}
 
 
+@pytest.mark.checklist("7.2", 22)
 def test_subject_that_fails_leaves_the_others_alone() -> None:
     broken = Histogram((0.1, 1.0), (1,), 0.5)  # a count is missing
     status = statuses.change_group(statuses.healthy(), "ipmp0", failover_duration=broken)
@@ -310,6 +321,7 @@ def test_probes_are_told_by_interface_and_family() -> None:
     assert value(found, "ipmp_group_failure_detection_time_seconds", group="ipmp0") == 0
 
 
+@pytest.mark.checklist("7.2", 32)
 def test_counters_of_probes_go_on_while_a_member_is_not_probed() -> None:
     """A counter that vanishes and comes back at its old value is a jump in every rate."""
     probed = statuses.healthy()

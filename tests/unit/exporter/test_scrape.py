@@ -57,6 +57,7 @@ async def test_two_scrapes_of_one_state_are_equal(client: TestClient, daemon: Fa
     assert without_self(await scrape(client)) == without_self(await scrape(client))
 
 
+@pytest.mark.checklist("7.2", 17)
 async def test_each_of_many_concurrent_scrapes_shows_one_snapshot(
     client: TestClient, daemon: FakeDaemon
 ) -> None:
@@ -95,6 +96,7 @@ async def test_each_of_many_concurrent_scrapes_shows_one_snapshot(
         (",,;;=ÿ", "text/plain; version=0.0.4; charset=utf-8"),
     ],
 )
+@pytest.mark.checklist("7.2", 25)
 async def test_content_type(
     client: TestClient, daemon: FakeDaemon, accept: str | None, content_type: str
 ) -> None:
@@ -108,6 +110,7 @@ async def test_content_type(
     assert "ipmp_up 1.0\n" in text
 
 
+@pytest.mark.checklist("7.2", 25)
 async def test_header_that_is_not_text(client: TestClient, daemon: FakeDaemon) -> None:
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(b"GET /metrics HTTP/1.0\r\nAccept: \xff\xfe;version=\x80,\r\n\r\n")
@@ -119,6 +122,7 @@ async def test_header_that_is_not_text(client: TestClient, daemon: FakeDaemon) -
 
 
 @pytest.mark.parametrize("scheme", ["underscores", "allow-utf-8", "values"])
+@pytest.mark.checklist("7.2", 26)
 async def test_escaping_leaves_our_names_as_they_are(
     client: TestClient, daemon: FakeDaemon, scheme: str
 ) -> None:
@@ -135,6 +139,7 @@ async def test_two_accept_headers_are_one_list(client: TestClient, daemon: FakeD
 @pytest.mark.parametrize(
     ("accept_encoding", "compressed"), [("gzip", True), ("gzip;q=0", False), ("deflate", False)]
 )
+@pytest.mark.checklist("7.2", 27)
 async def test_compression(daemon: FakeDaemon, accept_encoding: str, compressed: bool) -> None:
     server = TestServer(Exporter(daemon.run_dir).app())
     async with (
@@ -147,6 +152,7 @@ async def test_compression(daemon: FakeDaemon, accept_encoding: str, compressed:
     assert b"ipmp_up 1.0\n" in (gzip.decompress(body) if compressed else body)
 
 
+@pytest.mark.checklist("7.2", 28)
 async def test_head_has_the_headers_and_no_body(client: TestClient, daemon: FakeDaemon) -> None:
     async with client.head("/metrics", headers=OPENMETRICS) as response:
         assert response.status == 200
@@ -157,6 +163,7 @@ async def test_head_has_the_headers_and_no_body(client: TestClient, daemon: Fake
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy"])
+@pytest.mark.checklist("7.2", 28)
 async def test_only_get_and_head(
     client: TestClient, daemon: FakeDaemon, method: str, path: str
 ) -> None:
@@ -166,6 +173,7 @@ async def test_only_get_and_head(
     assert daemon.requests == 0
 
 
+@pytest.mark.checklist("7.2", 19)
 async def test_names_choose_series(client: TestClient, daemon: FakeDaemon) -> None:
     path = "/metrics?name[]=ipmp_up&name[]=ipmp_group_interfaces"
     assert series(await scrape(client, path)) == {
@@ -179,6 +187,7 @@ async def test_names_choose_series(client: TestClient, daemon: FakeDaemon) -> No
     assert len(timed) == 1 + len(DEFAULT)  # the reading itself, and every collector
 
 
+@pytest.mark.checklist("7.2", 19)
 async def test_unknown_name_is_an_empty_valid_body(client: TestClient, daemon: FakeDaemon) -> None:
     assert await scrape(client, "/metrics?name[]=nonsense") == ""
     text = await scrape(client, "/metrics?name[]=nonsense", **OPENMETRICS)
@@ -197,6 +206,7 @@ async def assert_away(client: TestClient, **headers: str) -> None:
     assert not [name for name in found if name.startswith(("ipmp_group", "ipmp_interface"))]
 
 
+@pytest.mark.checklist("7.2", 21)
 async def test_daemon_that_goes_and_comes(client: TestClient, run_dir: Path) -> None:
     await assert_away(client)
     async with FakeDaemon(run_dir, statuses.healthy()).listening():
@@ -211,6 +221,7 @@ async def test_socket_that_nobody_listens_on(client: TestClient, run_dir: Path) 
     await assert_away(client)
 
 
+@pytest.mark.checklist("7.2", 29)
 async def test_slow_daemon_costs_less_than_the_scraper_waits(
     client: TestClient, daemon: FakeDaemon
 ) -> None:
@@ -245,6 +256,7 @@ async def test_strange_timeout_is_ignored(
         json.dumps({"host": "h", "time": 1, "daemon": {}, "groups": 1}).encode(),
     ],
 )
+@pytest.mark.checklist("7.2", 21)
 async def test_garbage_from_the_daemon(
     client: TestClient, daemon: FakeDaemon, answer: bytes
 ) -> None:
@@ -269,6 +281,7 @@ async def test_something_else_on_the_socket(client: TestClient, run_dir: Path) -
         await assert_away(client)
 
 
+@pytest.mark.checklist("7.2", 30)
 async def test_rendering_does_not_hold_up_the_loop(daemon: FakeDaemon) -> None:
     """A subject that does not end until the exporter has answered something else meanwhile."""
     rendering, answered = threading.Event(), threading.Event()
@@ -291,6 +304,7 @@ async def test_rendering_does_not_hold_up_the_loop(daemon: FakeDaemon) -> None:
     assert found['ipmp_collector_success{collector="endless"}'] == "1.0"
 
 
+@pytest.mark.checklist("7.2", 29)
 async def test_what_is_late_is_left_out_and_reported(daemon: FakeDaemon) -> None:
     """Prometheus has given up by then: better a part of the truth in time."""
 
@@ -310,6 +324,7 @@ async def test_what_is_late_is_left_out_and_reported(daemon: FakeDaemon) -> None
         assert found['ipmp_group_interfaces{group="ipmp0"}'] == "2.0"
 
 
+@pytest.mark.checklist("7.2", 33)
 async def test_collect_and_exclude_choose_collectors(
     client: TestClient, daemon: FakeDaemon
 ) -> None:
@@ -375,6 +390,7 @@ async def test_thousands_of_addresses(client: TestClient, daemon: FakeDaemon) ->
     assert (len(placed), placed.count("1.0")) == (8000, 2000)
 
 
+@pytest.mark.checklist("7.2", 18)
 async def test_two_exporters_in_one_process_do_not_meet(
     client: TestClient, daemon: FakeDaemon, tmp_path: Path
 ) -> None:

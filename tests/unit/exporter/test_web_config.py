@@ -93,6 +93,7 @@ async def serving(daemon: FakeDaemon, directory: Path, text: str) -> AsyncIterat
 # Passwords --------------------------------------------------------------------------------------
 
 
+@pytest.mark.checklist("7.2", 37)
 async def test_only_the_right_password_of_a_known_user_comes_in(
     daemon: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ async def test_strange_credentials_are_refused(authorization: str) -> None:
     known.close()
 
 
+@pytest.mark.checklist("7.2", 37)
 async def test_everybody_who_is_refused_takes_the_same_path(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -146,6 +148,7 @@ async def test_everybody_who_is_refused_takes_the_same_path(
     known.close()
 
 
+@pytest.mark.checklist("7.2", 37)
 async def test_a_password_of_73_bytes_is_refused_although_bcrypt_reads_only_72() -> None:
     known, hashes = Users(), {"user0": hashed("x" * 72)}
     right, longer = (basic("user0", "x" * n) for n in (72, 73))
@@ -154,6 +157,7 @@ async def test_a_password_of_73_bytes_is_refused_although_bcrypt_reads_only_72()
     known.close()
 
 
+@pytest.mark.checklist("7.2", 37)
 async def test_a_right_password_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     count = 0
     checkpw = bcrypt.checkpw
@@ -173,6 +177,7 @@ async def test_a_right_password_is_compared_once(monkeypatch: pytest.MonkeyPatch
     known.close()
 
 
+@pytest.mark.checklist("7.2", 37)
 async def test_the_loop_goes_on_while_passwords_are_compared(
     daemon: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -236,6 +241,7 @@ def test_rate_is_a_bucket_that_fills_again(tmp_path: Path) -> None:
     guard.close()
 
 
+@pytest.mark.checklist("7.2", 38)
 async def test_too_many_requests_are_told_so(daemon: FakeDaemon, tmp_path: Path) -> None:
     text = "rate_limit:\n  interval: 1h\n  burst: 3\n"
     async with serving(daemon, tmp_path, text) as served:
@@ -245,6 +251,7 @@ async def test_too_many_requests_are_told_so(daemon: FakeDaemon, tmp_path: Path)
 # TLS --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.checklist("7.2", 36)
 async def test_tls_of_version_1_2_and_up(daemon: FakeDaemon, tmp_path: Path) -> None:
     async with serving(daemon, tmp_path, TLS) as served:
         assert served.url.startswith("https://")
@@ -278,6 +285,7 @@ async def test_cipher_suites(daemon: FakeDaemon, tmp_path: Path) -> None:
             await served.status(ssl=fits_not)
 
 
+@pytest.mark.checklist("7.2", 36)
 async def test_certificate_is_replaced_under_load_without_a_failed_scrape(
     daemon: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -338,6 +346,7 @@ async def test_a_certificate_that_breaks_admits_nobody_until_it_is_mended(
         assert await served.status(ssl=context) == 200
 
 
+@pytest.mark.checklist("7.2", 36)
 async def test_clients_without_a_certificate_of_the_ca_are_not_let_in(
     daemon: FakeDaemon, tmp_path: Path
 ) -> None:

@@ -131,6 +131,7 @@ def verdict(file: Path) -> str:
 
 @pytest.mark.prometheus
 @pytest.mark.parametrize("name", SAME)
+@pytest.mark.checklist("7.2", 35)
 def test_verdict_is_that_of_promtool(directory: Path, name: str) -> None:
     file = directory / "web.yml"
     file.write_text(SAME[name].replace("DIR", str(directory)))
