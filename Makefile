@@ -58,7 +58,7 @@ dashboards: $(READY) ## build the dashboards' JSON from dashboards/build.py
 	@$(BIN)/python -m dashboards.build
 
 bench: setup ## measure, and compare with ip -batch and keepalived (ARGS passed on)
-	@tools/fetch-tools keepalived
+	@tools/fetch-tools keepalived prometheus-node-exporter
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 endurance: $(READY) ## kill and restart the daemon amid trouble in namespaces (CYCLES=n; SEED=n plays one again)
