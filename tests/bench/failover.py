@@ -62,7 +62,7 @@ def _ours(count: int, routes: int = 0) -> list[float]:
         gaps = []
         for _ in range(ROUNDS):
             with daemon(lab, directory):
-                gaps.append(_gap(lab, address, at_home))
+                gaps.append(gap(lab, address, at_home))
                 eventually(at_home, 30)
         return gaps
 
@@ -79,7 +79,8 @@ def _crowd(lab: Lab, routes: int) -> None:
         lab.run(HOST, ("ip", "-batch", "-"), input="".join(lines), timeout=300)
 
 
-def _gap(lab: Lab, address: str, at_home: Callable[[], bool], seconds: float = AFTER) -> float:
+def gap(lab: Lab, address: str, at_home: Callable[[], bool], seconds: float = AFTER) -> float:
+    """Pull the cable of ni0 once; the longest gap that the peer sees, milliseconds."""
     eventually(at_home, 30)
     with lab.meter("peer", address) as stream:
         time.sleep(BEFORE)
@@ -124,7 +125,7 @@ def _keepalived(interval: str, rounds: int) -> tuple[object, ...]:
         def master() -> bool:
             return f"{VIRTUAL}/24" in held(lab, "ni0") and f"{VIRTUAL}/24" not in held(lab, "ni1")
 
-        gaps = [_gap(lab, VIRTUAL, master, seconds) for _ in range(rounds)]
+        gaps = [gap(lab, VIRTUAL, master, seconds) for _ in range(rounds)]
         process.terminate()
     return name, median(gaps), min(gaps), max(gaps), "-"
 

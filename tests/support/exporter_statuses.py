@@ -208,6 +208,35 @@ def many(members: int, addresses: int) -> Status:
     )
 
 
+def fleet(interfaces: int, addresses: int) -> Status:
+    """Groups of two interfaces, with so many in all, that are probed and share the addresses."""
+    pairs = interfaces // 2
+    names = [(f"ni{2 * n}", f"ni{2 * n + 1}") for n in range(pairs)]
+    histogram = Histogram(BOUNDS, (0, 0, 0, 0), 0.0)
+    return msgspec.structs.replace(
+        healthy(),
+        groups=tuple(
+            GroupStatus(f"ipmp{n}", GroupState.OK, pair, 2, 1, True, failover_duration=histogram)
+            for n, pair in enumerate(names)
+        ),
+        interfaces=tuple(
+            _member(name, f"ipmp{n}", probe=ProbeState.OK, probes=(_probes(sent=1000),))
+            for n, pair in enumerate(names)
+            for name in pair
+        ),
+        addresses=tuple(
+            AddressStatus(
+                f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}/8",
+                f"ipmp{n % pairs}",
+                Family.IPV4,
+                names[n % pairs][0],
+                names[n % pairs][0],
+            )
+            for n in range(addresses)
+        ),
+    )
+
+
 def change_interface(status: Status, name: str, **fields: object) -> Status:
     """Return the snapshot with fields of one member replaced."""
     return msgspec.structs.replace(

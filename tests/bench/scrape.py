@@ -1,0 +1,234 @@
+"""What a scrape costs, beside node_exporter with as many interfaces, and what it costs the daemon.
+
+Runs in a lab's host node, so that node_exporter sees so many interfaces and no others. The exporter
+reads a stand-in for mpathd that answers with a status of that size; its time is a whole scrape:
+reading, decoding, rendering, compressing and the way over loopback. The last table is the real
+daemon's failover while scrapers ask the real exporter without a pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import http.client
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from ipmp.lab.tools import find
+from ipmp.lab.topology import HOST
+from tests.bench.failover import gap
+from tests.bench.host import daemon, laboratory
+from tests.bench.table import median, show
+from tests.support.exporter_daemon import FakeDaemon, short_directory
+from tests.support.exporter_process import running_exporter
+from tests.support.exporter_statuses import fleet
+from tests.support.views import held
+from tests.support.wait import eventually
+
+SIZES = ((100, 1_000), (1_000, 10_000))  # interfaces, addresses
+SCRAPES = 21
+SCRAPERS = 20
+ROUNDS = 10
+NODE_PORT = 9100
+NETWORK_ONLY = (
+    "--collector.disable-defaults",
+    *(f"--collector.{name}" for name in ("bonding", "netclass", "netdev")),
+)
+WITHOUT_ADDRESSES = ("--no-collector.addresses",)
+
+
+def main() -> None:
+    """Print both tables."""
+    rows: list[tuple[object, ...]] = []
+    for interfaces, addresses in SIZES:
+        with laboratory() as (lab, _):
+            pairs = range(interfaces // 2)
+            lines = "".join(f"link add a{n} type veth peer name b{n}\n" for n in pairs)
+            lab.run(HOST, ("ip", "-batch", "-"), input=lines, timeout=300)
+            command = (sys.executable, "-m", "tests.bench.scrape", str(interfaces), str(addresses))
+            rows += json.loads(lab.run(HOST, command, timeout=600).stdout)
+    header = ("scrape", "series", "plain ms", "gzip ms", "plain KiB", "gzip KiB")
+    show(f"One scrape at a time, median of {SCRAPES}", header, rows)
+    _failover()
+
+
+# One scrape -------------------------------------------------------------------------------------
+
+
+def inside(interfaces: int, addresses: int) -> list[tuple[object, ...]]:
+    """Measure all exporters, in the network in which this runs."""
+    rows: list[tuple[object, ...]] = []
+    with _stand_in(interfaces, addresses) as run_dir:
+        for name, flags in (("", ()), (", no addresses", WITHOUT_ADDRESSES)):
+            with running_exporter(run_dir, "--log.level=info", *flags) as address:
+                what = f"ipmp_exporter, {interfaces} interfaces, {addresses} addresses{name}"
+                rows.append(_row(what, address, "ipmp_interface_state"))
+    program = find("prometheus-node-exporter")
+    for name, flags in ((", all collectors", ()), (", network only", NETWORK_ONLY)):
+        what = f"node_exporter, {interfaces} interfaces{name}"
+        if program is None:
+            rows.append((what, "missing", "-", "-", "-", "-"))
+            continue
+        with _node_exporter(program, flags) as address:
+            rows.append(_row(what, address, "node_network_receive_bytes_total"))
+    return rows
+
+
+def _row(what: str, address: str, proof: str) -> tuple[object, ...]:
+    plain = [_scrape(address, "identity") for _ in range(SCRAPES)]
+    packed = [_scrape(address, "gzip") for _ in range(SCRAPES)]
+    text = gzip.decompress(packed[-1][1]).decode()
+    assert proof in text, f"{what} does not tell {proof}"
+    return (
+        what,
+        sum(not line.startswith("#") for line in text.splitlines()),
+        median([1000 * seconds for seconds, _ in plain]),
+        median([1000 * seconds for seconds, _ in packed]),
+        len(plain[-1][1]) / 1024,
+        len(packed[-1][1]) / 1024,
+    )
+
+
+def _scrape(address: str, encoding: str) -> tuple[float, bytes]:
+    connection = http.client.HTTPConnection(address, timeout=60)
+    began = time.perf_counter()
+    connection.request("GET", "/metrics", headers={"Accept-Encoding": encoding})
+    body = connection.getresponse().read()
+    seconds = time.perf_counter() - began
+    connection.close()
+    return seconds, body
+
+
+@contextmanager
+def _stand_in(interfaces: int, addresses: int) -> Iterator[Path]:
+    """Answer with the same bytes each time: what the daemon pays is in the last table."""
+    directories: list[Path] = []
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with short_directory() as directory:
+            body = msgspec.json.encode(fleet(interfaces, addresses))
+            async with FakeDaemon(directory, body).listening():
+                directories.append(directory)
+                ready.set()
+                await asyncio.Event().wait()
+
+    def run() -> None:
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+
+    task = loop.create_task(serve())
+    thread = threading.Thread(target=run)
+    thread.start()
+    ready.wait(30)
+    try:
+        yield directories[0]
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def _node_exporter(program: Path, flags: tuple[str, ...]) -> Iterator[str]:
+    address = f"127.0.0.1:{NODE_PORT}"
+    command = [str(program), f"--web.listen-address={address}", "--log.level=error", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        with suppress(OSError):
+            return bool(_scrape(address, "gzip"))
+        return False
+
+    try:
+        eventually(answers, 30)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+# The daemon's failover --------------------------------------------------------------------------
+
+
+def _failover() -> None:
+    gaps: dict[bool, list[float]] = {False: [], True: []}
+    scrapes, seconds = 0, 0.0
+    with laboratory() as (lab, directory):
+        expected = set(held(lab, "ni0"))
+
+        def at_home() -> bool:
+            return set(held(lab, "ni0")) == expected and not held(lab, "ni1")
+
+        for _ in range(ROUNDS):
+            for scraped in (False, True):
+                with daemon(lab, directory) as host, running_exporter(host.run_dir) as address:
+                    began = time.monotonic()
+                    with _hammer(address if scraped else "") as counted:
+                        gaps[scraped].append(gap(lab, "192.168.1.5", at_home))
+                    if scraped:
+                        scrapes += counted[0]
+                        seconds += time.monotonic() - began
+                    eventually(at_home, 30)
+    quiet, busy = median(gaps[False]), median(gaps[True])
+    rows = [
+        ("nobody scrapes", quiet, min(gaps[False]), max(gaps[False]), 1.0, 0.0),
+        (f"{SCRAPERS} scrapers", busy, min(gaps[True]), max(gaps[True]), busy / quiet,
+         scrapes / seconds),
+    ]  # fmt: skip
+    header = ("longest gap, ms", "median", "least", "most", "ratio", "scrapes/s")
+    show("Carrier loss at 1000 packets/s, seen by the peer, while scrapers ask", header, rows)
+
+
+@contextmanager
+def _hammer(address: str) -> Iterator[list[int]]:
+    """Let so many scrapers ask in a process of their own; the list has their scrapes at the end."""
+    counted = [0]
+    if not address:
+        yield counted
+        return
+    command = (sys.executable, "-m", "tests.bench.scrape", "hammer", address)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "hammering\n"
+        yield counted
+    finally:
+        out, _ = process.communicate(timeout=60)  # closes its input, which ends it
+    counted[0] = int(out)
+
+
+def hammer(address: str) -> None:
+    """Scrape from many threads until standard input ends; print how often."""
+    over, counts = threading.Event(), [0] * SCRAPERS
+
+    def scraper(number: int) -> None:
+        while not over.is_set():
+            _scrape(address, "gzip")
+            counts[number] += 1
+
+    threads = [threading.Thread(target=scraper, args=(number,)) for number in range(SCRAPERS)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: all(counts), 30)
+    print("hammering", flush=True)
+    sys.stdin.read()
+    over.set()
+    for thread in threads:
+        thread.join()
+    print(sum(counts))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "hammer":
+        hammer(sys.argv[2])
+    else:
+        print(json.dumps(inside(*map(int, sys.argv[1:]))))
