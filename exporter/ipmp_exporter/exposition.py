@@ -15,8 +15,6 @@ from importlib.metadata import version
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.exposition import generate_latest as generate_text
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
 from ipmp.model import Status
@@ -24,6 +22,7 @@ from ipmp_exporter.collectors import DEFAULT
 from ipmp_exporter.collectors.family import Subject
 from ipmp_exporter.daemon import Reading
 from ipmp_exporter.negotiation import Format
+from ipmp_exporter.rendering import render_openmetrics, render_text
 from ipmp_exporter.selection import Selection
 
 VERSION = version("ipmp")
@@ -139,6 +138,5 @@ def exposition(
         registry.register(_OWN_PROCESS)
     names = selection.names
     source = registry.restricted_registry(names) if names else registry
-    generate = generate_openmetrics if wanted.openmetrics else generate_text
-    body: bytes = generate(source, wanted.escaping)
-    return body
+    render = render_openmetrics if wanted.openmetrics else render_text
+    return render(source.collect())

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-_ESCAPINGS = frozenset({"allow-utf-8", "underscores", "dots", "values"})
+#: Schemes that leave names like ours as they are; `dots` does not, and is answered by the default.
+_ESCAPINGS = frozenset({"allow-utf-8", "underscores", "values"})
 _DEFAULT_ESCAPING = "underscores"
 
 

@@ -27,13 +27,9 @@ from ipmp.model import (
 from ipmp_exporter.collectors import SUBJECTS
 from ipmp_exporter.collectors.groups import GROUPS
 from ipmp_exporter.daemon import Reading
-from ipmp_exporter.exposition import (
-    ScrapeCollector,
-    exposition,
-    generate_openmetrics,
-    generate_text,
-)
+from ipmp_exporter.exposition import ScrapeCollector, exposition
 from ipmp_exporter.negotiation import TEXT_0_0_4, Format, choose_format
+from ipmp_exporter.rendering import render_openmetrics, render_text
 from ipmp_exporter.selection import Selection
 from tests.support import exporter_statuses as statuses
 from tests.support.tools import need
@@ -81,7 +77,8 @@ def value(found: Samples, name: str, **labels: str) -> float:
 def golden_text(status: Status | None, openmetrics: bool) -> str:
     registry = CollectorRegistry()
     registry.register(ScrapeCollector(reading(status), clock=lambda: 0.0))
-    text = (generate_openmetrics if openmetrics else generate_text)(registry).decode()
+    render = render_openmetrics if openmetrics else render_text
+    text = render(registry.collect()).decode()
     return re.sub(r"(?<=ipmp_build_info){.*}", '{python="3",version="0"}', text)
 
 
