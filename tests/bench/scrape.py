@@ -20,10 +20,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import aiohttp
+import bcrypt
 import msgspec
 
 from ipmp.lab.tools import find
 from ipmp.lab.topology import HOST
+from ipmp_exporter.web_config.users import Users
 from tests.bench.failover import gap
 from tests.bench.host import daemon, laboratory
 from tests.bench.table import median, show
@@ -46,7 +49,7 @@ WITHOUT_ADDRESSES = ("--no-collector.addresses",)
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     rows: list[tuple[object, ...]] = []
     for interfaces, addresses in SIZES:
         with laboratory() as (lab, _):
@@ -57,6 +60,7 @@ def main() -> None:
             rows += json.loads(lab.run(HOST, command, timeout=600).stdout)
     header = ("scrape", "series", "plain ms", "gzip ms", "plain KiB", "gzip KiB")
     show(f"One scrape at a time, median of {SCRAPES}", header, rows)
+    asyncio.run(_refusals())
     _failover()
 
 
@@ -154,6 +158,29 @@ def _node_exporter(program: Path, flags: tuple[str, ...]) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+# Refused passwords ------------------------------------------------------------------------------
+
+
+async def _refusals() -> None:
+    """Nobody may learn from the time which users there are; the kinds take turns."""
+    hashes = {"prometheus": bcrypt.hashpw(b"right", bcrypt.gensalt(10)).decode()}
+    users, tries = Users(), {
+        "wrong password": ("prometheus", "wrong"),
+        "unknown user": ("nobody", "wrong"),
+        "password of 100 bytes": ("prometheus", "x" * 100),
+    }  # fmt: skip
+    times: dict[str, list[float]] = {name: [] for name in tries}
+    for _ in range(SCRAPES):
+        for name, credentials in tries.items():
+            header = aiohttp.encode_basic_auth(*credentials)
+            began = time.perf_counter()
+            assert not await users.admits(header, hashes)
+            times[name].append(1000 * (time.perf_counter() - began))
+    users.close()
+    rows = [(name, median(seen), min(seen), max(seen)) for name, seen in times.items()]
+    show("Refused, bcrypt of cost 10", ("what was wrong", "median ms", "least", "most"), rows)
 
 
 # The daemon's failover --------------------------------------------------------------------------
