@@ -28,7 +28,8 @@ def test_expected_to_fail():
 
 def play(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     pytester.makeconftest(CONFTEST.read_text())
-    pytester.makeini("[pytest]\nmarkers =\n    netns: x\n    prometheus: x\n")
+    markers = "markers =\n    netns: x\n    prometheus: x\n"
+    pytester.makeini(f"[pytest]\npythonpath = {CONFTEST.parents[1]}\n{markers}")
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
 
 
