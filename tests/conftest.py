@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from ipmp.group import TABLE
+from tests.support.alerts import write_table as write_alert_table
 from tools.conventions import CONVENTIONS, SECTION
 
 settings.register_profile("ipmp", deadline=None)  # a busy machine is no failure of the code
@@ -54,9 +55,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the tests that ran show of the state table and of the exporter's checklist."""
+    """Say what the tests that ran show of the state table, the checklist and the alerts."""
     _state_table(terminalreporter)
     _checklist(terminalreporter)
+    write_alert_table(terminalreporter)
 
 
 def _state_table(terminalreporter: pytest.TerminalReporter) -> None:
