@@ -1,0 +1,167 @@
+"""A story in the lab, played for real and recorded by a real Prometheus.
+
+Everything is the product's own: `mpathd` in the lab's host, exporter, remediator, shipped rules
+(made quick), Alertmanager. Tests look at what Prometheus holds when the story is over: which alerts
+have fired, and what each query of a dashboard says about each of its moments.
+"""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ipmp.lab.monitoring import Prometheus, Sample
+from ipmp.lab.rules import prometheus_config, quickened
+from ipmp.lab.stage import QUICKER, SCRAPE, Stage
+from ipmp.lab.topology import HOST
+from tests.support.alerts import RULES
+from tests.support.lab import need_namespaces
+from tests.support.tools import need
+from tests.support.wait import eventually
+
+WITHIN = 60.0  # seconds for an alert to fire or to end; it takes a few
+FLAPS = 5
+FLAP_SECONDS = 0.5
+STRANGERS = 8  # requests with a wrong token
+
+# The shortest windows of these are a minute, which must still hold four scrapes.
+FACTORS = {"ipmp-daemon.rules.yml": 30.0, "ipmp-remediation.rules.yml": 30.0}
+
+
+class Recorded(NamedTuple):
+    """What Prometheus holds after the story, and when each moment of it was."""
+
+    prometheus: Prometheus
+    exporter: str  # host:port, the label `instance`
+    remediator: str
+    moments: dict[str, float]  # Unix times
+
+    def at(self, moment: str, expression: str) -> list[Sample]:
+        """Return the instant vector that an expression gave at a moment of the story."""
+        answer = self.prometheus.get("/api/v1/query", query=expression, time=self.moments[moment])
+        rows = answer["data"]["result"]
+        return [Sample(row["metric"], float(row["value"][1])) for row in rows]
+
+    def ever(self, expression: str) -> list[Sample]:
+        """Return the greatest value that each series of an expression had during the story."""
+        began, ended = min(self.moments.values()) - 2, max(self.moments.values()) + 1
+        answer = self.prometheus.get(
+            "/api/v1/query_range", query=expression, start=began, end=ended, step=0.5
+        )
+        rows = answer["data"]["result"]
+        return [Sample(row["metric"], max(float(v) for _, v in row["values"])) for row in rows]
+
+
+@contextmanager
+def recorded_story(directory: Path) -> Iterator[Recorded]:
+    """Play the story in `directory` and yield what was recorded."""
+    need_namespaces()
+    need("prometheus")
+    need("alertmanager")
+    with Stage(directory) as stage:
+        assert stage.prometheus
+        assert stage.alertmanager
+        exporter = stage.exporter.removeprefix("http://")
+        remediator = stage.remediator.removeprefix("http://")
+        quick = [directory / f"quick-{path.name}" for path in RULES]
+        for path, made in zip(RULES, quick, strict=True):
+            factor = FACTORS.get(path.name, QUICKER)
+            made.write_text(quickened(path.read_text(), factor))
+        stage.prometheus.reload(
+            prometheus_config(
+                {"ipmp": [exporter], "ipmp_remediator": [remediator]},
+                rules=quick,
+                alertmanager=stage.alertmanager.url.removeprefix("http://"),
+                interval=SCRAPE,
+            )
+        )
+        moments = _Play(stage, stage.prometheus).play()
+        yield Recorded(stage.prometheus, exporter, remediator, moments)
+
+
+class _Play:
+    """The scenes; each ends when Prometheus has seen what it is about."""
+
+    def __init__(self, stage: Stage, prometheus: Prometheus) -> None:
+        self.stage = stage
+        self.prometheus = prometheus
+        self.moments: dict[str, float] = {}
+
+    def play(self) -> dict[str, float]:
+        self._healthy()
+        self._one_cable()
+        self._both_cables()
+        self._flapping()
+        self._strangers()
+        self._killed()
+        return self.moments
+
+    def _healthy(self) -> None:
+        self._until("count_over_time(ipmp_up[1m]) > 4")
+        self._until("count_over_time(ipmp_remediation_dry_run[1m]) > 4")
+        self._now("healthy")
+
+    def _one_cable(self) -> None:
+        """The cable of ni0 is pulled for long enough, and plugged in again."""
+        self.stage.lab.fault("cable-pull", "ni0")
+        for alert in ("IpmpInterfaceFailed", "IpmpGroupDegraded", "IpmpGroupNoRedundancy"):
+            self._until_firing(alert)
+        self._now("one cable")
+        self.stage.lab.repair("ni0")
+        self._until('ipmp_group_state{ipmp_group_state="ok"} == 1')
+        self._now("plugged in")
+
+    def _both_cables(self) -> None:
+        for nic in ("ni0", "ni1"):
+            self.stage.lab.fault("cable-pull", nic)
+        self._until_firing("IpmpGroupFailed")
+        self._now("both cables")
+        for nic in ("ni0", "ni1"):
+            self.stage.lab.repair(nic)
+        self._until('ipmp_group_state{ipmp_group_state="ok"} == 1')
+
+    def _flapping(self) -> None:
+        """The link of ni0 flaps: alert, drain by the remediator, recovery, return."""
+        for _ in range(FLAPS):
+            self.stage.lab.fault("cable-pull", "ni0")
+            time.sleep(FLAP_SECONDS)
+            self.stage.lab.repair("ni0")
+            time.sleep(FLAP_SECONDS)
+        self._until_firing("IpmpInterfaceOfflineByRemediation")
+        self._until("ipmp_remediation_drained_interfaces == 1")
+        self._now("drained")
+        self._until('ipmp_interface_state{interface="ni0", ipmp_interface_state="ok"} == 1')
+        self._until("ipmp_remediation_drained_interfaces == 0")
+        self._now("returned")
+
+    def _strangers(self) -> None:
+        """Somebody posts with a wrong token."""
+        for _ in range(STRANGERS):
+            request = urllib.request.Request(
+                f"{self.stage.remediator}/alerts", b"{}", {"Authorization": "Bearer wrong"}
+            )
+            try:
+                urllib.request.urlopen(request, timeout=5)
+            except urllib.error.HTTPError as refused:
+                assert refused.code == 401
+        self._until_firing("IpmpWebhookAuthFailures")
+
+    def _killed(self) -> None:
+        pid = self.stage.status().daemon.pid  # as the lab's own pid namespace counts
+        self.stage.lab.run(HOST, ("sh", "-c", f"kill -KILL {pid}"))
+        self._until_firing("IpmpDaemonDown")
+        self._now("killed")
+
+    def _now(self, moment: str) -> None:
+        self.moments[moment] = time.time()
+
+    def _until(self, expression: str) -> None:
+        eventually(lambda: self.prometheus.query(expression), WITHIN, 0.1)
+
+    def _until_firing(self, alert: str) -> None:
+        self._until(f'ALERTS{{alertname="{alert}", alertstate="firing"}}')
