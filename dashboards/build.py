@@ -13,7 +13,9 @@ from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from dashboards.fleet import fleet
 from dashboards.host import host
+from dashboards.remediation import remediation
 
 DIRECTORY = Path(__file__).resolve().parent
 
@@ -21,7 +23,11 @@ DIRECTORY = Path(__file__).resolve().parent
 # number; nothing in these dashboards is newer than this one, so Grafana 10 and later read them.
 SCHEMA_VERSION = 39
 
-DASHBOARDS = {"ipmp-host.json": host}
+DASHBOARDS = {
+    "ipmp-fleet.json": fleet,
+    "ipmp-host.json": host,
+    "ipmp-remediation.json": remediation,
+}
 
 
 def build(name: str) -> dict[str, Any]:

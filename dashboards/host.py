@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import dashboard, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import dashboard, statetimeline, table, timeseries
 from grafana_foundation_sdk.models import common as common_models
-from grafana_foundation_sdk.models import dashboard as models
 
+from dashboards.board import board, drains, failovers, firing_alerts, with_panels, with_targets
 from dashboards.overview import overview
 from dashboards.parts import (
-    DATASOURCE,
     FAILED,
     GROUP,
     OFFLINE,
     OK,
     TARGET,
     UNKNOWN,
+    AnyPanel,
+    columns,
     described,
+    events,
     label_variable,
     legend_below,
     over_time,
@@ -30,65 +32,45 @@ _PLACEMENT = f"""\
 ipmp_address_info{{{GROUP}}}"""
 
 
+# One row for each interface: its states are the labels of the three that are 1 at the moment.
+_INTERFACES = f"""\
+(ipmp_interface_state{{{GROUP}}} == 1)
+* on (job, instance, group, interface) group_left (ipmp_interface_link_state)
+  (ipmp_interface_link_state{{{GROUP}}} == 1)
+* on (job, instance, group, interface) group_left (ipmp_interface_probe_state)
+  (ipmp_interface_probe_state{{{GROUP}}} == 1)
+* on (job, instance, group, interface) group_left (mac)
+  ipmp_interface_info{{{GROUP}}}"""
+
+
 def host() -> dashboard.Dashboard:
     """Return the builder of the dashboard `ipmp-host`."""
-    board = (
-        dashboard.Dashboard("IPMP / Host")
-        .uid("ipmp-host")
-        .description("Groups, interfaces, data addresses and their moves on one host.")
-        .tags(["ipmp"])
-        .readonly()
-        .refresh("30s")
-        .time("now-6h", "now")
-        .timezone("browser")
-        .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .link(_other_dashboards())
-        .annotation(_firing_alerts())
+    built = with_targets(
+        board(
+            "ipmp-host",
+            "IPMP / Host",
+            "Groups, interfaces, data addresses and their moves on one host.",
+        ),
+        "ipmp_up",
+    ).with_variable(
+        label_variable("group", "group", f"label_values(ipmp_group_state{{{TARGET}}}, group)")
     )
-    for variable in _variables():
-        board = board.with_variable(variable)
-    for panel in _panels():
-        board = board.with_panel(panel)
-    return board
+    built = built.annotation(firing_alerts()).annotation(failovers()).annotation(drains())
+    return with_panels(built, _panels())
 
 
-def _panels() -> tuple[stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel, ...]:
-    details = (_address_table(), _moves(), _failures(), _refusals())
-    return (*overview(), _interface_timeline(), *details)
-
-
-def _variables() -> tuple[dashboard.DatasourceVariable | dashboard.QueryVariable, ...]:
+def _panels() -> tuple[AnyPanel, ...]:
     return (
-        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
-        label_variable("job", "job", "label_values(ipmp_up, job)"),
-        label_variable("instance", "instance", 'label_values(ipmp_up{job=~"$job"}, instance)'),
-        label_variable("group", "group", f"label_values(ipmp_group_state{{{TARGET}}}, group)"),
-    )
-
-
-def _other_dashboards() -> dashboard.DashboardLink:
-    return (
-        dashboard.DashboardLink("IPMP")
-        .type(models.DashboardLinkType.DASHBOARDS)
-        .tags(["ipmp"])
-        .as_dropdown(True)
-        .include_vars(True)
-        .keep_time(True)
-    )
-
-
-def _firing_alerts() -> dashboard.AnnotationQuery:
-    return (
-        dashboard.AnnotationQuery()
-        .name("Firing alerts")
-        .datasource(DATASOURCE)
-        .enable(True)
-        .icon_color("red")
-        .expr(f'ALERTS{{{TARGET}, alertname=~"Ipmp.+", alertstate="firing"}}')
-        .step("30s")
-        .title_format("{{alertname}}")
-        .text_format("{{instance}} {{group}} {{interface}}")
-        .tag_keys("severity")
+        *overview(),
+        _interface_timeline(),
+        _interface_table(),
+        _address_table(),
+        _moves(),
+        _failures(),
+        _probe_loss(),
+        _probe_time(),
+        _announcements(),
+        _refusals(),
     )
 
 
@@ -117,8 +99,33 @@ def _interface_timeline() -> statetimeline.Panel:
     )
 
 
+def _interface_table() -> table.Panel:
+    shown = {
+        "instance": "Instance",
+        "group": "Group",
+        "interface": "Interface",
+        "ipmp_interface_state": "State",
+        "ipmp_interface_link_state": "Link",
+        "ipmp_interface_probe_state": "Probes",
+        "mac": "Hardware address",
+    }
+    return (
+        described(
+            table.Panel(),
+            "Interfaces now",
+            "State of each interface, and what mpathd knows it from: its link, and the answers to "
+            "its probes (disabled: only the link is watched).",
+            width=12,
+            height=10,
+        )
+        .filterable(True)
+        .with_transformation(columns(shown, hidden=("Time", "Value", "job")))
+        .with_target(rows(_INTERFACES))
+    )
+
+
 def _address_table() -> table.Panel:
-    columns = {
+    shown = {
         "instance": "Instance",
         "group": "Group",
         "address": "Address",
@@ -126,14 +133,6 @@ def _address_table() -> table.Panel:
         "interface": "Is on",
         "home_interface": "Home",
     }
-    organize = models.DataTransformerConfig(
-        id_val="organize",
-        options={
-            "excludeByName": {"Time": True, "Value": True, "job": True},
-            "indexByName": {name: position for position, name in enumerate(columns)},
-            "renameByName": columns,
-        },
-    )
     return (
         described(
             table.Panel(),
@@ -144,13 +143,13 @@ def _address_table() -> table.Panel:
             height=10,
         )
         .filterable(True)
-        .with_transformation(organize)
+        .with_transformation(columns(shown, hidden=("Time", "Value", "job")))
         .with_target(rows(_PLACEMENT))
     )
 
 
 def _moves() -> timeseries.Panel:
-    panel = _events(
+    panel = events(
         "Failovers and failbacks",
         "Moves of data addresses to another interface (failover) and back to a repaired one "
         "(failback), by cause: link, absent, offline (asked for), reconcile (put right).",
@@ -167,7 +166,7 @@ def _moves() -> timeseries.Panel:
 
 def _failures() -> timeseries.Panel:
     failed = f'ipmp_interface_state_transitions_total{{{GROUP}, to="failed"}}'
-    return _events(
+    return events(
         "Failures of interfaces",
         "How often an interface entered the state failed, also between two scrapes. Many in a "
         "short time are a flapping link: the alert IpmpInterfaceFlapping asks for a drain.",
@@ -179,9 +178,66 @@ def _failures() -> timeseries.Panel:
     )
 
 
+def _probe_loss() -> timeseries.Panel:
+    return (
+        described(
+            timeseries.Panel(),
+            "Lost probes",
+            "Share of the probes of each interface that were not answered, over five minutes. "
+            "IpmpProbeLossHigh asks for a drain above 5 %, if another member loses none. Needs the "
+            "recording rules in alerts/ipmp.rules.yml.",
+            width=12,
+            height=8,
+        )
+        .unit("percentunit")
+        .min(0)
+        .max(1)
+        .legend(legend_below())
+        .with_target(
+            over_time(
+                f"interface:ipmp_probe_loss:ratio_rate5m{{{GROUP}}}",
+                "{{instance}} {{group}} {{interface}}",
+            )
+        )
+    )
+
+
+def _probe_time() -> timeseries.Panel:
+    each = "sum by (instance, group, interface)"
+    answered = f"{each} (rate(ipmp_probe_rtt_seconds_count{{{GROUP}}}[$__rate_interval]))"
+    mean = f"{each} (rate(ipmp_probe_rtt_seconds_sum{{{GROUP}}}[$__rate_interval]))\n/\n{answered}"
+    return (
+        described(
+            timeseries.Panel(),
+            "Round-trip time of probes",
+            "Mean time from a probe to its answer. Members of one group that differ for long go "
+            "different ways.",
+            width=12,
+            height=8,
+        )
+        .unit("s")
+        .min(0)
+        .legend(legend_below())
+        .with_target(over_time(mean, "{{instance}} {{group}} {{interface}}"))
+    )
+
+
+def _announcements() -> timeseries.Panel:
+    panel = events(
+        "Announcements",
+        "ARP requests (ipv4) and neighbour advertisements (ipv6) that tell the neighbours where an "
+        "address is now, and those that could not be sent.",
+    )
+    for metric, word in (("announcements_sent", "sent"), ("announcement_failures", "failed")):
+        counted = f"increase(ipmp_{metric}_total{{{TARGET}}}[$__rate_interval])"
+        legend = f"{{{{instance}}}} {{{{family}}}} {word}"
+        panel = panel.with_target(over_time(f"sum by (instance, family) ({counted})", legend))
+    return panel
+
+
 def _refusals() -> timeseries.Panel:
     refused = f"ipmp_operation_failures_total{{{TARGET}}}"
-    return _events(
+    return events(
         "Refused and failed operations",
         "Requests that mpathd refused, and moves that the kernel did, by reason. "
         "minimum-redundancy protects the last usable interface of a group.",
@@ -190,16 +246,4 @@ def _refusals() -> timeseries.Panel:
             f"sum by (instance, operation, reason) (increase({refused}[$__rate_interval])) > 0",
             "{{instance}} {{operation}}: {{reason}}",
         )
-    )
-
-
-def _events(title: str, description: str, *, height: int = 8) -> timeseries.Panel:
-    return (
-        described(timeseries.Panel(), title, description, width=12, height=height)
-        .unit("short")
-        .decimals(0)
-        .min(0)
-        .draw_style(common_models.GraphDrawStyle.BARS)
-        .fill_opacity(80)
-        .legend(legend_below())
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import common, stat
+from grafana_foundation_sdk.builders import stat
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 
@@ -12,21 +12,15 @@ from dashboards.parts import (
     GROUP,
     OK,
     TARGET,
-    described,
+    big_value,
     now,
+    numbered,
     plain_colour,
     states,
     steps,
 )
 
-_GROUP_CODE = f"""\
-max without (ipmp_group_state) (
-    (ipmp_group_state{{{GROUP}, ipmp_group_state="ok"}} == 1) * 1
-  or
-    (ipmp_group_state{{{GROUP}, ipmp_group_state="degraded"}} == 1) * 2
-  or
-    (ipmp_group_state{{{GROUP}, ipmp_group_state="failed"}} == 1) * 3
-)"""
+_GROUP_CODE = numbered("ipmp_group_state", GROUP, ("ok", "degraded", "failed"))
 
 _DURATION = f"""\
 histogram_quantile(0.99,
@@ -43,7 +37,7 @@ def overview() -> tuple[stat.Panel, ...]:
 
 def _group_state() -> stat.Panel:
     return (
-        _value(
+        big_value(
             "Group state",
             "ok: every interface is usable. degraded: at least one is not. failed: none is, the "
             "data addresses cannot be reached.",
@@ -60,7 +54,7 @@ def _spare_interfaces() -> stat.Panel:
     usable = f"ipmp_group_usable_interfaces{{{GROUP}}}"
     floor = f"ipmp_group_min_usable_interfaces{{{GROUP}}}"
     return (
-        _value(
+        big_value(
             "Spare interfaces",
             "How many interfaces may still fail or be taken offline before the group goes below "
             "the least number that its configuration asks for (min_usable).",
@@ -76,7 +70,7 @@ def _spare_interfaces() -> stat.Panel:
 def _away_from_home() -> stat.Panel:
     away = f"sum by (instance, group) (1 - ipmp_address_on_home_interface{{{GROUP}}})"
     return (
-        _value(
+        big_value(
             "Addresses away from home",
             "Data addresses that are on another interface than their home, or on none.",
             width=4,
@@ -89,7 +83,7 @@ def _away_from_home() -> stat.Panel:
 
 def _failover_time() -> stat.Panel:
     return (
-        _value(
+        big_value(
             "Failover time",
             "From the detection of a failure until every address had moved and was announced: 99 % "
             "of the failovers within the time range of the dashboard took no longer than this.",
@@ -108,7 +102,7 @@ def _daemon() -> stat.Panel:
         1: models.ValueMappingResult(text="answers", color="green", index=1),
     }
     return (
-        _value(
+        big_value(
             "Daemon",
             "Whether mpathd answered the exporter at the last scrape. While it does not, addresses "
             "stay where they are and nothing is failed over.",
@@ -118,13 +112,4 @@ def _daemon() -> stat.Panel:
         .thresholds(steps({None: "text"}))
         .color_mode(common_models.BigValueColorMode.BACKGROUND)
         .with_target(now(f"ipmp_up{{{TARGET}}}", "{{instance}}"))
-    )
-
-
-def _value(title: str, description: str, *, width: int) -> stat.Panel:
-    return (
-        described(stat.Panel(), title, description, width=width, height=5)
-        .graph_mode(common_models.BigValueGraphMode.NONE)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .no_value("no data")
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders import (
@@ -22,6 +22,7 @@ DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 TARGET = 'job=~"$job", instance=~"$instance"'
 GROUP = f'{TARGET}, group=~"$group"'
+FIRING = f'ALERTS{{{TARGET}, alertname=~"Ipmp.+", alertname!="IpmpWatchdog", alertstate="firing"}}'
 
 OK = models.ValueMappingResult(text="ok", color="green", index=0)
 OFFLINE = models.ValueMappingResult(text="offline", color="blue", index=1)
@@ -29,6 +30,8 @@ DEGRADED = models.ValueMappingResult(text="degraded", color="orange", index=1)
 FAILED = models.ValueMappingResult(text="failed", color="red", index=2)
 UNKNOWN = models.ValueMappingResult(text="unknown", color="purple", index=3)
 NO_DATA = models.ValueMappingResult(text="no data", color="transparent", index=9)
+
+AnyPanel = stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
 
 Panel = TypeVar("Panel", stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel)
 
@@ -41,6 +44,48 @@ def described(panel: Panel, title: str, description: str, *, width: int, height:
         .datasource(DATASOURCE)
         .grid_pos(models.GridPos(w=width, h=height))
     )
+
+
+def big_value(title: str, description: str, *, width: int) -> stat.Panel:
+    """Return a panel of big values, without a unit and a query."""
+    return (
+        described(stat.Panel(), title, description, width=width, height=5)
+        .graph_mode(common_models.BigValueGraphMode.NONE)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .no_value("no data")
+    )
+
+
+def events(title: str, description: str, *, height: int = 8) -> timeseries.Panel:
+    """Return a panel of bars that count events."""
+    return (
+        described(timeseries.Panel(), title, description, width=12, height=height)
+        .unit("short")
+        .decimals(0)
+        .min(0)
+        .draw_style(common_models.GraphDrawStyle.BARS)
+        .fill_opacity(80)
+        .legend(legend_below())
+    )
+
+
+def columns(names: Mapping[str, str], *, hidden: Iterable[str]) -> models.DataTransformerConfig:
+    """Return what names the columns of a table, in this order, and hides others."""
+    return models.DataTransformerConfig(
+        id_val="organize",
+        options={
+            "excludeByName": dict.fromkeys(hidden, True),
+            "indexByName": {name: position for position, name in enumerate(names)},
+            "renameByName": dict(names),
+        },
+    )
+
+
+def host_link() -> models.DynamicConfigValue:
+    """Return the link from a cell of the column Instance to the dashboard of that host."""
+    variables = "var-datasource=${datasource}&var-instance=${__value.raw}&${__url_time_range}"
+    link = {"title": "This host", "url": f"/d/ipmp-host?{variables}"}
+    return models.DynamicConfigValue("links", [link])
 
 
 def over_time(expression: str, legend: str) -> prometheus.Dataquery:
@@ -68,6 +113,15 @@ def states(
     )
     named = {str(code): result for code, result in codes.items()}
     return [models.ValueMap(options=named), models.SpecialValueMap(options=absent)]
+
+
+def numbered(metric: str, selector: str, words: Iterable[str]) -> str:
+    """Return the query for a state's number: 1 for the first of `words`, 2 for the second."""
+    terms = (
+        f'    ({metric}{{{selector}, {metric}="{word}"}} == 1) * {number}'
+        for number, word in enumerate(words, start=1)
+    )
+    return f"max without ({metric}) (\n" + "\n  or\n".join(terms) + "\n)"
 
 
 def steps(colours: dict[float | None, str]) -> dashboard.ThresholdsConfig:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from ipmp.lab.monitoring import Prometheus, Sample
 from ipmp.lab.rules import prometheus_config, quickened
 from ipmp.lab.stage import QUICKER, SCRAPE, Stage
@@ -134,22 +136,30 @@ class _Play:
             time.sleep(FLAP_SECONDS)
         self._until_firing("IpmpInterfaceOfflineByRemediation")
         self._until("ipmp_remediation_drained_interfaces == 1")
+        refused = self.stage.command("if_mpadm", "-d", "ni1")
+        assert refused.returncode == 1, "ni1 is the last usable interface"
+        self._until('ipmp_operation_failures_total{reason="minimum-redundancy"} > 0')
         self._now("drained")
         self._until('ipmp_interface_state{interface="ni0", ipmp_interface_state="ok"} == 1')
         self._until("ipmp_remediation_drained_interfaces == 0")
         self._now("returned")
 
     def _strangers(self) -> None:
-        """Somebody posts with a wrong token."""
+        """Somebody posts with a wrong token, and Alertmanager asks for what is not allowed."""
         for _ in range(STRANGERS):
-            request = urllib.request.Request(
-                f"{self.stage.remediator}/alerts", b"{}", {"Authorization": "Bearer wrong"}
-            )
-            try:
-                urllib.request.urlopen(request, timeout=5)
-            except urllib.error.HTTPError as refused:
-                assert refused.code == 401
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                self._post("wrong", b"{}")
+        token = (self.stage.directory / "token").read_text()
+        labels = {"alertname": "Test", "remediation": "drain", "group": "ipmp0", "interface": "ni9"}
+        self._post(token, msgspec.json.encode(notification(labels)))
         self._until_firing("IpmpWebhookAuthFailures")
+        self._until('ipmp_remediation_refusals_total{reason="not_allowed"} > 0')
+        self._now("refused")
+
+    def _post(self, token: str, body: bytes) -> None:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.stage.remediator}/alerts", body, headers)
+        urllib.request.urlopen(request, timeout=5).close()
 
     def _killed(self) -> None:
         pid = self.stage.status().daemon.pid  # as the lab's own pid namespace counts
