@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ipmp.lab.monitoring import Sample
+from tests.support.alerts import rules
 from tests.support.dashboards import (
     FILES,
     Query,
@@ -65,7 +66,10 @@ def words(dashboard: str, title: str, samples: list[Sample]) -> set[str]:
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_query_returns_data(story: Recorded, query: Query) -> None:
-    asked = set(re.findall(r"ipmp_\w+(?=\{)", query.expression))
+    text = query.expression
+    for rule in rules():
+        text = text.replace(rule.get("record", "-"), rule["expr"])
+    asked = set(re.findall(r"ipmp_\w+", text))
     found = story.ever(filled(query.expression))
     assert bool(found) is not bool(asked & NOT_YET), query.expression
 

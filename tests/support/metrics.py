@@ -15,6 +15,8 @@ AWAITED = frozenset(
         "ipmp_fleet_budget_slots",
         "ipmp_fleet_budget_slots_in_use",
         "ipmp_fleet_budget_up",
+        "ipmp_history_writable",
+        "ipmp_operations_in_progress",
         "ipmp_probe_replies_total",
         "ipmp_probe_rtt_seconds_count",
         "ipmp_probe_rtt_seconds_sum",
