@@ -67,8 +67,8 @@ def words(dashboard: str, title: str, samples: list[Sample]) -> set[str]:
 @pytest.mark.parametrize("query", QUERIES)
 def test_query_returns_data(story: Recorded, query: Query) -> None:
     text = query.expression
-    for rule in rules():
-        text = text.replace(rule.get("record", "-"), rule["expr"])
+    for rule in (rule for rule in rules() if "record" in rule):
+        text = text.replace(rule["record"], rule["expr"])
     asked = set(re.findall(r"ipmp_\w+", text))
     found = story.ever(filled(query.expression))
     assert bool(found) is not bool(asked & NOT_YET), query.expression

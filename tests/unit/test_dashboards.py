@@ -187,7 +187,7 @@ def test_state_timeline_has_a_word_for_every_number(panel: dict[str, Any]) -> No
     (target,) = panel["targets"]
     expression = target["expr"]
     for rule in rules():
-        if rule.get("record", "-") in expression:
+        if rule.get("record") == expression.partition("{")[0]:
             expression = rule["expr"]
     numbers = set(re.findall(r"\* (\d)", expression))
     (words,) = [m for m in panel["fieldConfig"]["defaults"]["mappings"] if m["type"] == "value"]
