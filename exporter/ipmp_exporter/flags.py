@@ -14,6 +14,7 @@ from ipmp.client import default_run_dir
 from ipmp_exporter.collectors import SUBJECTS
 from ipmp_exporter.collectors.family import Subject
 from ipmp_exporter.exposition import VERSION
+from ipmp_exporter.live import LIVE_PATH
 from ipmp_exporter.server import HEALTH_PATH, MAX_REQUESTS
 
 DEFAULT_ADDRESS = ":10088"
@@ -131,7 +132,7 @@ def _number(text: str) -> int:
 
 
 def _telemetry_path(path: str) -> str:
-    if not re.fullmatch(r"/[\w./~-]*", path, re.ASCII) or path == HEALTH_PATH:
+    if not re.fullmatch(r"/[\w./~-]*", path, re.ASCII) or path in (HEALTH_PATH, LIVE_PATH):
         raise argparse.ArgumentTypeError(
             f"{path!r} is not a path for the metrics; it starts with / and has letters, digits "
             f"and ._~- only, for example /metrics"

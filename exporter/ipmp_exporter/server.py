@@ -22,10 +22,12 @@ from aiohttp.typedefs import Middleware
 from ipmp_exporter.collectors import DEFAULT
 from ipmp_exporter.collectors.family import Subject
 from ipmp_exporter.daemon import Reading, read_status
+from ipmp_exporter.events import read_recent
 from ipmp_exporter.exposition import VERSION, exposition
+from ipmp_exporter.live import LIVE_PATH, Live
 from ipmp_exporter.negotiation import accepts_gzip, choose_format
 from ipmp_exporter.page import HEADERS as PAGE_HEADERS
-from ipmp_exporter.page import page
+from ipmp_exporter.page import main_part, page
 from ipmp_exporter.selection import Selection, SelectionError, deadline, select
 
 HEALTH_PATH = "/-/healthy"
@@ -61,6 +63,7 @@ class Exporter:
         self._scrapes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self._last_error = ""
+        self._live = Live(self._socket, self._main_part)
 
     def app(self, *middlewares: Middleware) -> web.Application:
         """Return the application; a telemetry path of `/` takes the place of the page."""
@@ -69,7 +72,9 @@ class Exporter:
         app.router.add_get(HEALTH_PATH, self.healthy)
         if self._telemetry_path != "/":
             app.router.add_get("/", self.landing)
+            app.router.add_get(LIVE_PATH, self._live.answer, allow_head=False)
         app.cleanup_ctx.append(self._lifetime)
+        app.on_shutdown.append(self._end_streams)
         app.on_response_prepare.append(_common_headers)
         return app
 
@@ -106,8 +111,16 @@ class Exporter:
     async def landing(self, request: web.Request) -> web.Response:
         """Answer with the page of groups, interfaces and addresses."""
         reading = await self._read(_PAGE_DEADLINE)
-        text = await self._off_the_loop(lambda: page(reading, VERSION, self._telemetry_path))
+        recent = await read_recent(self._socket, _PAGE_DEADLINE)
+        text = await self._off_the_loop(
+            lambda: page(reading, VERSION, self._telemetry_path, recent)
+        )
         return web.Response(text=text, content_type="text/html", headers=PAGE_HEADERS)
+
+    async def _main_part(self) -> str:
+        reading = await self._read(_PAGE_DEADLINE)
+        recent = await read_recent(self._socket, _PAGE_DEADLINE)
+        return await self._off_the_loop(lambda: main_part(reading, recent))
 
     async def healthy(self, request: web.Request) -> web.Response:
         """Answer that this process works, whatever the daemon does."""
@@ -126,6 +139,9 @@ class Exporter:
 
     async def _off_the_loop(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _end_streams(self, app: web.Application) -> None:
+        await self._live.close()
 
     async def _lifetime(self, app: web.Application) -> AsyncIterator[None]:
         yield

@@ -12,17 +12,23 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from ipmp.model import Status
+from ipmp.decision import Decision
+from ipmp.model import Event, Status
 
 
 class FakeDaemon:
-    """Answers `GET /v1/status`; `answer`, `http_status` and `may_answer` are the test's handles."""
+    """Answers status, history and events.
+
+    `answer`, `http_status`, `may_answer` and `happens` are the test's handles.
+    """
 
     def __init__(self, run_dir: Path, answer: Status | bytes) -> None:
         self.run_dir = run_dir
         self.answer = answer
         self.http_status = 200
         self.requests = 0
+        self.happened: list[Event] = []
+        self.followers: set[asyncio.Queue[Event]] = set()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
@@ -34,6 +40,8 @@ class FakeDaemon:
     async def listening(self) -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_get("/v1/status", self._status)
+        app.router.add_get("/v1/history", self._history)
+        app.router.add_get("/v1/events", self._events)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.UnixSite(runner, str(self.socket)).start()
@@ -43,6 +51,30 @@ class FakeDaemon:
             self.may_answer.set()
             await runner.cleanup()
             self.socket.unlink(missing_ok=True)
+
+    def happens(self, *decisions: Decision) -> None:
+        """Record decisions as events, and tell who follows."""
+        for decision in decisions:
+            number = len(self.happened) + 1
+            event = Event(number, 1_790_000_100.0 + number, decision, decision.sentence())
+            self.happened.append(event)
+            for queue in self.followers:
+                queue.put_nowait(event)
+
+    async def _history(self, request: web.Request) -> web.Response:
+        newest = self.happened[-int(request.query["limit"]) :]
+        return web.Response(body=msgspec.json.encode(newest), content_type="application/json")
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        self.followers.add(queue)
+        try:
+            while True:
+                await response.write(msgspec.json.encode(await queue.get()) + b"\n")
+        finally:
+            self.followers.discard(queue)
 
     async def _status(self, request: web.Request) -> web.Response:
         self.requests += 1

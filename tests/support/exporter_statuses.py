@@ -183,6 +183,20 @@ def failed() -> Status:
     return msgspec.structs.replace(place(status, "ipmp0", None), daemon=daemon)
 
 
+def probed() -> Status:
+    """A member of `storage` probes two targets."""
+    probes = ProbeStatus(
+        Family.IPV4,
+        "config",
+        "10.0.0.21",
+        (ProbedTarget("10.0.0.1", 0.000412, 0.00005), ProbedTarget("10.0.0.2")),
+        sent=100,
+        acked=97,
+        lost=2,
+    )
+    return change_interface(healthy(), "ni2", probes=(probes,))
+
+
 def without_groups() -> Status:
     """The daemon runs, nothing is configured."""
     return msgspec.structs.replace(healthy(), groups=(), interfaces=(), addresses=())

@@ -11,9 +11,12 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
 
+from ipmp.decision import Decision, Kind, Reason
 from ipmp.model import Status
 from ipmp_exporter.daemon import Reading
+from ipmp_exporter.events import NO_EVENTS, Recent
 from ipmp_exporter.page import page
+from ipmp_exporter.page.tables import MAX_ADDRESSES
 from tests.support import exporter_statuses as statuses
 from tests.support.exporter_daemon import FakeDaemon
 
@@ -63,8 +66,8 @@ class Reader(HTMLParser):
             self.paragraphs[-1] += data
 
 
-def read(status: Status | None, error: str = "") -> Reader:
-    return Reader(page(Reading(status, 0.001, error), "0.1.0", "/metrics"))
+def read(status: Status | None, error: str = "", recent: Recent = NO_EVENTS) -> Reader:
+    return Reader(page(Reading(status, 0.001, error), "0.1.0", "/metrics", recent))
 
 
 def rows(reader: Reader, table: str) -> dict[str, dict[str, str]]:
@@ -90,6 +93,55 @@ def test_failed_group() -> None:
     assert rows(reader, "Groups")["ipmp0"]["State"] == "failed"
     assert rows(reader, "Addresses")["192.168.1.5/24"]["Interface"] == "nowhere"
     assert any("groups.ipmp0.interfaces: <empty> & useless" in p for p in reader.paragraphs)
+
+
+def test_targets_with_their_round_trip_times() -> None:
+    target = rows(read(statuses.probed()), "Probe targets")["10.0.0.1"]
+    assert (target["Interface"], target["RTT"], target["Mean deviation"]) == (
+        *("ni2", "0.412 ms", "0.050 ms"),
+    )
+    assert target["Answered"] == "97 of 100 on ni2, 2 lost"
+    assert target["From"] == "10.0.0.21 (config)"
+
+
+def test_of_many_addresses_those_away_from_home_are_shown() -> None:
+    status = statuses.healthy()
+    first = status.addresses[0]
+    replace = msgspec.structs.replace
+    many = [replace(first, address=f"10.9.{n // 250}.{n % 250}/16") for n in range(1000)]
+    many[777] = replace(many[777], interface="ni1")
+    reader = read(replace(status, addresses=tuple(many)))
+    shown = rows(reader, "Addresses")
+    assert len(shown) == MAX_ADDRESSES
+    assert next(iter(shown)) == many[777].address
+    assert "and 800 more, see " in reader.paragraphs[-1]
+    assert reader.paragraphs[0].endswith("1 of 1000 addresses are away from home.")
+
+
+async def test_last_events_with_their_reasons_newest_first(
+    client: TestClient, daemon: FakeDaemon
+) -> None:
+    daemon.happens(
+        Decision(Kind.INTERFACE_STATE, Reason.LINK_DOWN, "ipmp0", "ni0"),
+        Decision(Kind.ADDRESS_MOVED, Reason.LINK_DOWN, "ipmp0", "ni0", "192.168.1.5/24"),
+        Decision(Kind.ONLINE, Reason.OPERATOR, "ipmp0", "ni0", actor="<root>"),
+    )
+    async with client.get("/") as response:
+        _head, *events = Reader(await response.text()).tables["Last events"]
+    assert [event[1].split()[0] for event in events] == ["ni0", "The"]
+    assert events[1][1:] == ["The link has gone down on ni0", "link-down", "ipmp0", "ni0"]
+
+
+async def test_a_history_that_cannot_be_read_is_one_sentence(
+    client: TestClient, daemon: FakeDaemon
+) -> None:
+    daemon.happened = None  # type: ignore[assignment] # the stand-in answers 500
+    async with client.get("/") as response:
+        reader = Reader(await response.text())
+    assert reader.paragraphs[-1] == (
+        "The last events cannot be shown: mpathd answered with HTTP status 500"
+    )
+    assert "Groups" in reader.tables
 
 
 def test_every_cell_of_a_card_on_a_phone_has_its_label() -> None:
@@ -157,12 +209,18 @@ async def test_served_with_a_strict_policy(
     assert "prefers-color-scheme: dark" in style[1]
 
 
-async def test_nothing_is_loaded_and_nothing_is_a_script(
+async def test_nothing_is_loaded_and_the_only_script_is_the_one_of_the_policy(
     client: TestClient, daemon: FakeDaemon
 ) -> None:
     async with client.get("/") as response:
-        reader = Reader(await response.text())
-    assert {"script", "link", "img", "iframe"}.isdisjoint(tag for tag, _ in reader.tags)
+        policy = response.headers["Content-Security-Policy"]
+        text = await response.text()
+    reader = Reader(text)
+    assert {"link", "img", "iframe"}.isdisjoint(tag for tag, _ in reader.tags)
+    assert [attributes for tag, attributes in reader.tags if tag == "script"] == [{}]
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"; script-src 'sha256-{digest}'; connect-src 'self'; base-uri 'none';" in policy
     assert not [name for _, attributes in reader.tags for name in attributes if name[:2] == "on"]
     assert reader.links == ["/metrics"]
     async with client.get(reader.links[0]) as response:
