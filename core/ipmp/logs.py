@@ -1,5 +1,7 @@
 """Logging of every program of ours: one line an event on standard error, as logfmt or JSON.
 
+Where standard error is the systemd journal, an event becomes an entry with fields instead.
+
 The first keys of a line are those of the Prometheus world: ts, level, msg. Events below the level
 cost next to nothing, because moves of thousands of addresses are told at debug level. What
 libraries log comes out in the same form, from warnings up: below that they speak of themselves. A
@@ -11,9 +13,13 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from ipmp import journald
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -43,7 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def configure(level: str, form: str) -> None:
-    """Send our own events, and those of libraries, to standard error."""
+    """Send our own events, and those of libraries, to standard error, or to the journal."""
     threshold = LEVELS[level]
     shared: list[Processor] = [
         structlog.processors.add_log_level,
@@ -57,7 +63,9 @@ def configure(level: str, form: str) -> None:
         renderer = structlog.processors.LogfmtRenderer(
             key_order=["ts", "level", "msg"], bool_as_flag=False
         )
-    handler = logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if journald.is_stderr():
+        handler, renderer = journald.Handler(), _entry
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -72,6 +80,12 @@ def configure(level: str, form: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_names: ours,
     )
+
+
+def _entry(_logger: WrappedLogger, _method: str, event: EventDict) -> Any:
+    """Render for the journal; as text, because that is what handlers of the library pass on."""
+    datagram = journald.entry(dict(event), Path(sys.argv[0]).name)
+    return datagram.decode(errors="surrogateescape")
 
 
 def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
