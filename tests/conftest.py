@@ -14,8 +14,8 @@ import pytest
 from hypothesis import settings
 
 from ipmp.group import TABLE
+from tests.support import checklist
 from tests.support.alerts import write_table as write_alert_table
-from tools.conventions import CONVENTIONS, SECTION
 
 settings.register_profile("ipmp", deadline=None)  # a busy machine is no failure of the code
 settings.load_profile("ipmp")
@@ -47,22 +47,22 @@ def pytest_make_collect_report(
     return report
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let reports tell which rows of the exporter's checklist a test stands for."""
-    for mark in item.iter_markers("checklist"):
-        _, *rows = mark.args
-        item.user_properties.extend(("checklist row", row) for row in rows)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave the rows of the tables of `tests/support/checklist.py` in the report."""
+    checklist.note(item)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the tests that ran show of the state table, the checklist and the alerts."""
+    """Say what the tests that ran show of the state table, the checklists and the alerts."""
     _state_table(terminalreporter)
-    _checklist(terminalreporter)
+    checklist.summarise(terminalreporter)
     write_alert_table(terminalreporter)
 
 
 def _state_table(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = _properties(terminalreporter, "passed", "state row")
+    """Say which rows of the state table were visited; only when tests of the table ran."""
+    passed = terminalreporter.stats.get("passed", ())
+    rows = [row for test in passed for name, row in test.user_properties if name == "state row"]
     if not rows:
         return
     visits = Counter(rows)
@@ -73,27 +73,6 @@ def _state_table(terminalreporter: pytest.TerminalReporter) -> None:
     )
     for row in missed:
         terminalreporter.write_line(f"not visited: {row}", red=True)
-
-
-def _checklist(terminalreporter: pytest.TerminalReporter) -> None:
-    passed = Counter(_properties(terminalreporter, "passed", "checklist row"))
-    failed = Counter(_properties(terminalreporter, "failed", "checklist row"))
-    if not passed and not failed:
-        return
-    terminalreporter.section(f"exporter checklist {SECTION}")
-    met = [n for n, row in CONVENTIONS.items() if not failed[n] and (passed[n] or row.line)]
-    for number, row in CONVENTIONS.items():
-        by = (
-            f"{passed[number]} passed" if passed[number] else "by a line" if row.line else "not run"
-        )
-        by = f"{failed[number]} FAILED" if failed[number] else by
-        terminalreporter.write_line(f"{number:>2}  {by:<11} {row.text}", red=number not in met)
-    terminalreporter.write_line(f"{len(met)} of {len(CONVENTIONS)} are met")
-
-
-def _properties(terminalreporter: pytest.TerminalReporter, outcome: str, name: str) -> list[object]:
-    reports = terminalreporter.stats.get(outcome, ())
-    return [value for report in reports for key, value in report.user_properties if key == name]
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

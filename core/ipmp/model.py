@@ -77,11 +77,15 @@ class OfflineIntent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class HoldIntent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An operator took this interface out of automation; only an operator lifts it."""
+    """An operator took this interface out of automation; only an operator lifts it.
+
+    A pause of remediation has the same form, and may have an end.
+    """
 
     reason: str
     actor: str
     since: float
+    until: float = 0.0  # Unix time at which it ends by itself; 0: never
 
 
 class ProbedTarget(msgspec.Struct, frozen=True, omit_defaults=True):

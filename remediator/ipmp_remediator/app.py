@@ -14,14 +14,16 @@ import structlog
 from aiohttp import web
 
 from ipmp_remediator.auth import TokenError, TokenFile
-from ipmp_remediator.config import ConfigError, load
+from ipmp_remediator.config import load
 from ipmp_remediator.daemon_client import DaemonClient
+from ipmp_remediator.database import StoreError
 from ipmp_remediator.intake import Rules
 from ipmp_remediator.journal import Journal
 from ipmp_remediator.metrics import Metrics
 from ipmp_remediator.policy import Authentication, Config
+from ipmp_remediator.reader import ConfigError
 from ipmp_remediator.receiver import Receiver
-from ipmp_remediator.store import Store, StoreError
+from ipmp_remediator.store import Store
 from ipmp_remediator.web import Web
 from ipmp_remediator.worker import Worker
 
@@ -100,7 +102,8 @@ class Remediator:
     @property
     def members(self) -> frozenset[str] | None:
         """The interfaces that the daemon last reported; None before it did."""
-        return self._worker.members
+        status = self._worker.status
+        return frozenset(i.name for i in status.interfaces) if status else None
 
     async def start(self) -> None:
         """Open the store, listen and begin to work; raise StartError."""
@@ -137,7 +140,7 @@ class Remediator:
         await self._worker.refresh_metrics()
         site = Web(
             store,
-            Receiver(store, self.metrics, journal),
+            Receiver(store.database, self.metrics, journal),
             self.metrics,
             admission=lambda: self._token,
             rules=lambda: Rules(config=self._config, members=self.members),

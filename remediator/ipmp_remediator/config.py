@@ -3,231 +3,293 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ipmp.client import is_device_name
-from ipmp_remediator.policy import Authentication, Config, Matcher, Policy
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:[0-9]+(?:ms|s|m|h|d))+")
-_DURATION_PART = re.compile(r"([0-9]+)(ms|s|m|h|d)")
-_LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from ipmp_remediator.access_config import ACCESS_KEYS, Access, read_access
+from ipmp_remediator.policy import (
+    Breaker,
+    Config,
+    Limits,
+    Matcher,
+    OnNoHelp,
+    Pause,
+    Policy,
+    Storm,
+    Window,
+    Wish,
+)
+from ipmp_remediator.reader import LABEL_NAME, ConfigError, Reader, Table, parse
 
 TOP_KEYS = (
-    "token_file",
-    "authentication",
+    *ACCESS_KEYS,
     "dry_run",
+    "pause",
+    "host_names",
     "max_alert_age",
     "hold_down",
     "max_pending",
     "policy",
     "allow",
+    "limits",
+    "maintenance",
 )
-POLICY_KEYS = ("name", "match", "action", "group_label", "interface_label")
+POLICY_KEYS = (
+    "name",
+    "match",
+    "match_annotations",
+    "action",
+    "host_label",
+    "group_label",
+    "interface_label",
+    "delay",
+    "threshold",
+    "hold_down",
+    "max_alert_age",
+    "approval",
+    "help_within",
+    "on_no_help",
+)
+LIMIT_KEYS = (
+    "min_usable",
+    "drained_group",
+    "drained_host",
+    "cooldown",
+    "rate_interface",
+    "rate_group",
+    "rate_host",
+    "loop_guard",
+    "storm",
+    "breaker",
+)
+WINDOW_KEYS = ("name", "days", "from", "to", "timezone", "groups")
+PAUSE_KEYS = ("reason", "until")
+_STORM_KEYS = ("alerts", "within", "calm")
+_BREAKER_KEYS = ("failures", "retry_after")
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _MAX_PENDING = 100_000
-
-
-class ConfigError(Exception):
-    """The policy file is wrong; `errors` holds one sentence for each mistake."""
-
-    def __init__(self, errors: Iterable[str]) -> None:
-        self.errors = tuple(errors)
-        super().__init__("; ".join(self.errors))
 
 
 def load(path: Path) -> Config:
     """Read the policy file; raise ConfigError with all of its mistakes."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError([f"cannot read {path}: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: not UTF-8 text"]) from error
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
-        raise ConfigError([f"{path}: not valid TOML: {error}"]) from error
-    reader = _Reader(path)
-    config = reader.config(table)
-    if reader.errors or config is None:
+    table = parse(path)
+    reader = Reader(path)
+    access = read_access(reader, table)
+    config = _config(reader, table, access)
+    if reader.errors:
         raise ConfigError(reader.errors)
     return config
 
 
-class _Reader:
-    """Walks the parsed TOML once and collects every mistake on the way."""
+def _config(reader: Reader, table: Table, access: Access) -> Config:
+    reader.unknown_keys(table, TOP_KEYS, "")
+    max_alert_age = reader.seconds(table, "max_alert_age", 3600.0)
+    if max_alert_age == 0:
+        reader.error("max_alert_age", "must be more than 0s, or no alert would ever be acted on")
+    policies = _policies(reader, table)
+    host_names = frozenset(reader.texts(table, "host_names"))
+    for policy, at in zip(policies, _keys(reader, table), strict=False):
+        if policy.host_label and not host_names:
+            reader.error(f"{at}host_label", "needs host_names: what this host is called in alerts")
+    return Config(
+        policies=policies,
+        allow=_allow(reader, table),
+        authentication=access.authentication,
+        token_file=access.token_file,
+        basic_auth_users=access.basic_auth_users,
+        signature=access.signature,
+        tls=access.tls,
+        dry_run=reader.boolean(table, "dry_run", True),
+        pause=_pause(reader, table),
+        host_names=host_names,
+        max_alert_age=max_alert_age,
+        hold_down=reader.seconds(table, "hold_down", 0.0),
+        max_pending=reader.whole(table, "max_pending", 1000, _MAX_PENDING),
+        limits=_limits(reader, table),
+        maintenance=tuple(_window(reader, t, at) for t, at in reader.tables(table, "maintenance")),
+    )
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.errors: list[str] = []
 
-    def config(self, table: dict[str, object]) -> Config | None:
-        self._unknown_keys(table, TOP_KEYS, "")
-        authentication, token_file = self._authentication(table)
-        policies = self._policies(table.get("policy", []))
-        allow = self._allow(table.get("allow", {}))
-        dry_run = self._boolean(table, "dry_run", True)
-        max_alert_age = self._duration(table, "max_alert_age", 3600.0)
-        hold_down = self._duration(table, "hold_down", 0.0)
-        max_pending = self._integer(table, "max_pending", 1000, _MAX_PENDING)
-        if max_alert_age == 0:
-            self._error("max_alert_age", "must be more than 0s, or no alert would ever be acted on")
-        if self.errors:
-            return None
-        return Config(
-            policies=policies,
-            allow=allow,
-            authentication=authentication,
-            token_file=token_file,
-            dry_run=dry_run,
-            max_alert_age=max_alert_age,
-            hold_down=hold_down,
-            max_pending=max_pending,
+def _keys(reader: Reader, table: Table) -> list[str]:
+    value = table.get("policy")
+    return [f"policy[{i}]." for i in range(1, len(value) + 1)] if isinstance(value, list) else []
+
+
+def _policies(reader: Reader, table: Table) -> tuple[Policy, ...]:
+    if not table.get("policy", []):
+        reader.error("policy", "is missing: without a [[policy]] no alert is acted on")
+        return ()
+    seen: set[str] = set()
+    policies = []
+    for item, at in reader.tables(table, "policy"):
+        policy = _policy(reader, item, at)
+        if policy.name and policy.name in seen:
+            reader.error(f"{at}name", f'"{policy.name}" is used twice')
+        seen.add(policy.name)
+        policies.append(policy)
+    return tuple(policies)
+
+
+def _policy(reader: Reader, table: Table, at: str) -> Policy:
+    reader.unknown_keys(table, POLICY_KEYS, at)
+    name = reader.required(table, "name", at, "the name appears in log and history")
+    action = Wish.OFFLINE
+    if "action" in table:
+        action = reader.choice(table, "action", Wish.OFFLINE, at)
+    else:
+        reader.error(f"{at}action", f"is missing: one of {', '.join(Wish)}")
+    match = _matchers(reader, table.get("match"), f"{at}match")
+    annotations: tuple[Matcher, ...] = ()
+    if "match_annotations" in table:
+        annotations = _matchers(reader, table["match_annotations"], f"{at}match_annotations")
+    return Policy(
+        name=name,
+        match=match,
+        match_annotations=annotations,
+        action=action,
+        host_label=reader.label(table, "host_label", "", at),
+        group_label=reader.label(table, "group_label", "group", at),
+        interface_label=reader.label(table, "interface_label", "interface", at),
+        delay=reader.seconds(table, "delay", 0.0, at),
+        threshold=reader.rate(table, "threshold", None, at),
+        hold_down=reader.maybe_seconds(table, "hold_down", at),
+        max_alert_age=reader.maybe_seconds(table, "max_alert_age", at),
+        approval=reader.boolean(table, "approval", False, at),
+        help_within=reader.seconds(table, "help_within", 900.0, at),
+        on_no_help=reader.choice(table, "on_no_help", OnNoHelp.ESCALATE, at),
+    )
+
+
+def _matchers(reader: Reader, value: object, key: str) -> tuple[Matcher, ...]:
+    if not isinstance(value, dict) or not value:
+        reader.error(key, "must be a table with at least one label, or every alert would match")
+        return ()
+    found = (_matcher(reader, name, wanted, f"{key}.{name}") for name, wanted in value.items())
+    return tuple(matcher for matcher in found if matcher)
+
+
+def _matcher(reader: Reader, name: str, wanted: object, key: str) -> Matcher | None:
+    if not LABEL_NAME.fullmatch(name):
+        reader.error(key, "is not a label name (letters, digits and _)")
+        return None
+    if isinstance(wanted, str):
+        return Matcher(name, re.compile(re.escape(wanted)))
+    if not isinstance(wanted, dict) or set(wanted) != {"regex"}:
+        reader.error(key, 'must be a string or { regex = "..." }')
+        return None
+    regex = wanted["regex"]
+    if not isinstance(regex, str):
+        reader.error(f"{key}.regex", "must be a string")
+        return None
+    try:
+        return Matcher(name, re.compile(regex))
+    except (re.error, RecursionError, OverflowError) as error:
+        why = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
+        reader.error(f"{key}.regex", f"is not a regular expression: {why}")
+        return None
+
+
+def _allow(reader: Reader, table: Table) -> frozenset[tuple[str, str]]:
+    value = table.get("allow", {})
+    if not isinstance(value, dict):
+        reader.error("allow", 'must be a table: group = ["interface", ...]')
+        return frozenset()
+    pairs: set[tuple[str, str]] = set()
+    for group, interfaces in value.items():
+        key = f"allow.{group}"
+        if not isinstance(interfaces, list) or not interfaces:
+            reader.error(key, "must be a list of interface names, at least one")
+            continue
+        for interface in interfaces:
+            if not isinstance(interface, str) or not is_device_name(interface):
+                reader.error(key, f"{interface!r} is not an interface name")
+            elif (group, interface) in pairs:
+                reader.error(key, f'"{interface}" is listed twice')
+            else:
+                pairs.add((group, interface))
+    return frozenset(pairs)
+
+
+def _limits(reader: Reader, table: Table) -> Limits:
+    limits, default = reader.table(table, "limits", LIMIT_KEYS), Limits()
+    at = "limits."
+    storm: Storm | None = Storm(10, 300.0, 600.0)
+    if limits.get("storm") == "off":
+        storm = None
+    elif "storm" in limits:
+        values = reader.table(limits, "storm", _STORM_KEYS, at)
+        storm = Storm(
+            alerts=reader.whole(values, "alerts", 10, 100_000, "limits.storm."),
+            within=reader.seconds(values, "within", 300.0, "limits.storm."),
+            calm=reader.seconds(values, "calm", 600.0, "limits.storm."),
         )
-
-    def _authentication(self, table: dict[str, object]) -> tuple[Authentication, Path | None]:
-        wanted = self._text(table, "authentication", "bearer")
-        token_file = self._text(table, "token_file", "")
-        if wanted not in tuple(Authentication):
-            self._error("authentication", f'is "{wanted}", must be "bearer" or "none"')
-            return Authentication.BEARER, None
-        authentication = Authentication(wanted)
-        if authentication is Authentication.NONE:
-            if token_file:
-                self._error("authentication", 'is "none" although token_file is set; remove one')
-            return authentication, None
-        if not token_file and "token_file" not in table:
-            self._error(
-                "token_file",
-                "is missing: name a file that holds a bearer token (or set "
-                'authentication = "none", which only loopback addresses accept)',
-            )
-        elif not token_file and isinstance(table["token_file"], str):
-            self._error("token_file", "is empty, must be the path of a file with a bearer token")
-        return authentication, self._path.parent / token_file
-
-    def _policies(self, value: object) -> tuple[Policy, ...]:
-        if not isinstance(value, list):
-            self._error("policy", "must be a list of tables, each written as [[policy]]")
-            return ()
-        if not value:
-            self._error("policy", "is missing: without a [[policy]] no alert is acted on")
-        policies = [self._policy(item, f"policy[{index}]") for index, item in enumerate(value, 1)]
-        seen: set[str] = set()
-        for index, policy in enumerate(policies, 1):
-            if policy.name and policy.name in seen:
-                self._error(f"policy[{index}].name", f'"{policy.name}" is used twice')
-            seen.add(policy.name)
-        return tuple(policies)
-
-    def _policy(self, value: object, key: str) -> Policy:
-        if not isinstance(value, dict):
-            self._error(key, "must be a table, written as [[policy]]")
-            return Policy(name="", match=())
-        self._unknown_keys(value, POLICY_KEYS, f"{key}.")
-        name = self._text(value, "name", "", key)
-        if not name and isinstance(value.get("name", ""), str):
-            self._error(f"{key}.name", "is missing: the name appears in log and history")
-        action = self._text(value, "action", "", key)
-        if action != "offline" and isinstance(value.get("action", ""), str):
-            self._error(f"{key}.action", f'is "{action}", must be "offline"')
-        return Policy(
-            name=name,
-            match=self._matchers(value.get("match"), f"{key}.match"),
-            group_label=self._label(value, "group_label", "group", key),
-            interface_label=self._label(value, "interface_label", "interface", key),
+    breaker: Breaker | None = Breaker(3, 900.0)
+    if limits.get("breaker") == "off":
+        breaker = None
+    elif "breaker" in limits:
+        values = reader.table(limits, "breaker", _BREAKER_KEYS, at)
+        breaker = Breaker(
+            failures=reader.whole(values, "failures", 3, 1000, "limits.breaker."),
+            retry_after=reader.seconds(values, "retry_after", 900.0, "limits.breaker."),
         )
+    return Limits(
+        min_usable=reader.whole(limits, "min_usable", 1, 1000, at),
+        drained_group=reader.limit(limits, "drained_group", default.drained_group, at),
+        drained_host=reader.limit(limits, "drained_host", default.drained_host, at),
+        cooldown=reader.seconds(limits, "cooldown", default.cooldown, at),
+        rate_interface=reader.rate(limits, "rate_interface", default.rate_interface, at),
+        rate_group=reader.rate(limits, "rate_group", default.rate_group, at),
+        rate_host=reader.rate(limits, "rate_host", default.rate_host, at),
+        loop_guard=reader.seconds(limits, "loop_guard", default.loop_guard, at),
+        storm=storm,
+        breaker=breaker,
+    )
 
-    def _matchers(self, value: object, key: str) -> tuple[Matcher, ...]:
-        if not isinstance(value, dict) or not value:
-            self._error(key, "must be a table with at least one label, or every alert would match")
-            return ()
-        return tuple(
-            matcher
-            for label, wanted in value.items()
-            if (matcher := self._matcher(label, wanted, f"{key}.{label}"))
-        )
 
-    def _matcher(self, label: str, wanted: object, key: str) -> Matcher | None:
-        if not _LABEL_NAME.fullmatch(label):
-            self._error(key, "is not a label name (letters, digits and _)")
-            return None
-        if isinstance(wanted, str):
-            return Matcher(label, re.compile(re.escape(wanted)))
-        if not isinstance(wanted, dict) or set(wanted) != {"regex"}:
-            self._error(key, 'must be a string or { regex = "..." }')
-            return None
-        regex = wanted["regex"]
-        if not isinstance(regex, str):
-            self._error(f"{key}.regex", "must be a string")
-            return None
-        try:
-            return Matcher(label, re.compile(regex))
-        except (re.error, RecursionError, OverflowError) as error:
-            self._error(f"{key}.regex", f"is not a regular expression: {error}")
-            return None
+def _window(reader: Reader, table: Table, at: str) -> Window:
+    reader.unknown_keys(table, WINDOW_KEYS, at)
+    name = reader.required(table, "name", at, "the name appears in what is refused")
+    days = reader.texts(table, "days", at) or _DAYS
+    for day in days:
+        if day not in _DAYS:
+            reader.error(f"{at}days", f'"{day}" is not one of {", ".join(_DAYS)}')
+    timezone = reader.text(table, "timezone", "UTC", at)
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        reader.error(f"{at}timezone", f'"{timezone}" is not a time zone such as "Europe/Berlin"')
+        zone = ZoneInfo("UTC")
+    return Window(
+        name=name,
+        days=frozenset(_DAYS.index(day) for day in days if day in _DAYS),
+        begin=_minutes(reader, table, "from", at),
+        end=_minutes(reader, table, "to", at),
+        zone=zone,
+        groups=frozenset(reader.texts(table, "groups", at)),
+    )
 
-    def _allow(self, value: object) -> frozenset[tuple[str, str]]:
-        if not isinstance(value, dict):
-            self._error("allow", 'must be a table: group = ["interface", ...]')
-            return frozenset()
-        pairs: set[tuple[str, str]] = set()
-        for group, interfaces in value.items():
-            key = f"allow.{group}"
-            if not isinstance(interfaces, list) or not interfaces:
-                self._error(key, "must be a list of interface names, at least one")
-                continue
-            for interface in interfaces:
-                if not isinstance(interface, str) or not is_device_name(interface):
-                    self._error(key, f"{interface!r} is not an interface name")
-                elif (group, interface) in pairs:
-                    self._error(key, f'"{interface}" is listed twice')
-                else:
-                    pairs.add((group, interface))
-        return frozenset(pairs)
 
-    def _text(self, table: dict[str, object], name: str, default: str, at: str = "") -> str:
-        value = table.get(name, default)
-        if isinstance(value, str):
-            return value
-        self._error(f"{at}.{name}" if at else name, "must be a string")
-        return default
+def _minutes(reader: Reader, table: Table, name: str, at: str) -> int:
+    value = table.get(name)
+    found = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        reader.error(at + name, 'must be a time of day such as "22:30"')
+        return 0
+    return int(found[1]) * 60 + int(found[2])
 
-    def _label(self, table: dict[str, object], name: str, default: str, at: str) -> str:
-        value = self._text(table, name, default, at)
-        if not _LABEL_NAME.fullmatch(value):
-            self._error(f"{at}.{name}", f'"{value}" is not a label name (letters, digits and _)')
-        return value
 
-    def _boolean(self, table: dict[str, object], name: str, default: bool) -> bool:
-        value = table.get(name, default)
-        if isinstance(value, bool):
-            return value
-        self._error(name, "must be true or false")
-        return default
-
-    def _integer(self, table: dict[str, object], name: str, default: int, most: int) -> int:
-        value = table.get(name, default)
-        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
-            return value
-        self._error(name, f"must be a whole number from 1 to {most}")
-        return default
-
-    def _duration(self, table: dict[str, object], name: str, default: float) -> float:
-        value = table.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, str) or not _DURATION.fullmatch(value) or len(value) > 20:
-            self._error(name, 'must be a duration with a unit, for example "90s", "5m" or "1h30m"')
-            return default
-        return sum(int(n) * _UNITS[unit] for n, unit in _DURATION_PART.findall(value))
-
-    def _unknown_keys(self, table: dict[str, object], known: tuple[str, ...], at: str) -> None:
-        for name in table:
-            if name not in known:
-                self._error(f"{at}{name}", f"is not a known key; known are {', '.join(known)}")
-
-    def _error(self, key: str, sentence: str) -> None:
-        self.errors.append(f"{self._path}: {key} {sentence}")
+def _pause(reader: Reader, table: Table) -> Pause | None:
+    if "pause" not in table:
+        return None
+    values = reader.table(table, "pause", PAUSE_KEYS)
+    reason = reader.required(values, "reason", "pause.", "say why, for whoever finds it later")
+    until = values.get("until")
+    if until is None:
+        return Pause(reason)
+    if not isinstance(until, datetime) or until.tzinfo is None:
+        reader.error("pause.until", "must be a date and time with offset: 2026-11-24T18:00:00Z")
+        return Pause(reason)
+    return Pause(reason, until.timestamp())

@@ -1,7 +1,7 @@
-"""What the remediator decided about one alert or one job, why, and the sentence that says so.
+"""What the remediator decided about one alert or one interface, why, and the sentence that says so.
 
-Audit table, log, metrics and `GET /v1/decisions` are all rendered from the same `Decision`. `kind`
-and `reason` are closed lists; `detail` carries the facts that the sentence needs.
+Audit table, log, metrics, `GET /v1/decisions` and `explain` are all rendered from the same
+`Decision`. `kind` and `reason` are closed lists; `detail` carries the facts of the sentence.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ from enum import StrEnum
 
 import msgspec
 
+from ipmp_remediator.sentences import FACTS, sentence_for
+
 
 class Action(StrEnum):
-    """What an alert asks for: drain while it fires, undrain when it is resolved."""
+    """What is done to an interface: drained (taken offline), undrained (brought online)."""
 
     DRAIN = "drain"
     UNDRAIN = "undrain"
 
 
 class Kind(StrEnum):
-    """What became of the alert or of the job."""
+    """What became of the alert or of the interface."""
 
     QUEUED = "queued"
+    NOTED = "noted"
     IGNORED = "ignored"
     REFUSED = "refused"
     WAITING = "waiting"
@@ -29,6 +32,7 @@ class Kind(StrEnum):
     UNDRAINED = "undrained"
     UNCHANGED = "unchanged"
     FAILED = "failed"
+    ESCALATED = "escalated"
     FORGOTTEN = "forgotten"
 
 
@@ -37,6 +41,9 @@ class Reason(StrEnum):
 
     FIRING = "firing"
     RESOLVED = "resolved"
+    NOTIFY_ONLY = "notify_only"
+    ALERT_HOLD = "alert_hold"
+    ALERT_ONLINE = "alert_online"
     NO_POLICY = "no_policy"
     DUPLICATE = "duplicate"
     NOTHING_DRAINED = "nothing_drained"
@@ -46,18 +53,36 @@ class Reason(StrEnum):
     ALREADY_DRAINED = "already_drained"
     ALREADY_ONLINE = "already_online"
     MISSING_LABEL = "missing_label"
+    OTHER_HOST = "other_host"
     NOT_ALLOWED = "not_allowed"
     UNKNOWN_OBJECT = "unknown_object"
     NOT_IN_GROUP = "not_in_group"
     STALE = "stale"
     CLOCK_SKEW = "clock_skew"
+    DELAY = "delay"
+    THRESHOLD = "threshold"
+    HOLD_DOWN = "hold_down"
     MIN_USABLE = "min_usable"
-    DUPLICATE_HWADDR = "duplicate_hwaddr"
+    CONCURRENCY_GROUP = "concurrency_group"
+    CONCURRENCY_HOST = "concurrency_host"
+    COOLDOWN = "cooldown"
+    RATE_INTERFACE = "rate_interface"
+    RATE_GROUP = "rate_group"
+    RATE_HOST = "rate_host"
+    LOOP_GUARD = "loop_guard"
+    STORM = "storm"
+    BREAKER = "breaker"
     HELD = "held"
-    BUSY = "busy"
-    MAINTENANCE = "maintenance"
     OPERATOR = "operator"
+    PAUSED = "paused"
+    MAINTENANCE = "maintenance"
+    APPROVAL = "approval"
     DRY_RUN = "dry_run"
+    DUPLICATE_HWADDR = "duplicate_hwaddr"
+    BUSY = "busy"
+    UNVERIFIED = "unverified"
+    GROUP_HURT = "group_hurt"
+    DID_NOT_HELP = "did_not_help"
     DAEMON_UNREACHABLE = "daemon_unreachable"
     DAEMON_ERROR = "daemon_error"
     INVALID = "invalid"
@@ -66,19 +91,41 @@ class Reason(StrEnum):
 # The reasons that a refusal can have: each is pre-created in `ipmp_remediation_refusals_total`.
 REFUSAL_REASONS = (
     Reason.MISSING_LABEL,
+    Reason.OTHER_HOST,
     Reason.NOT_ALLOWED,
     Reason.UNKNOWN_OBJECT,
     Reason.NOT_IN_GROUP,
     Reason.STALE,
     Reason.CLOCK_SKEW,
+    Reason.DELAY,
+    Reason.THRESHOLD,
+    Reason.HOLD_DOWN,
     Reason.MIN_USABLE,
-    Reason.DUPLICATE_HWADDR,
+    Reason.CONCURRENCY_GROUP,
+    Reason.CONCURRENCY_HOST,
+    Reason.COOLDOWN,
+    Reason.RATE_INTERFACE,
+    Reason.RATE_GROUP,
+    Reason.RATE_HOST,
+    Reason.LOOP_GUARD,
+    Reason.STORM,
+    Reason.BREAKER,
+    Reason.ALERT_HOLD,
+    Reason.ALERT_ONLINE,
     Reason.HELD,
-    Reason.BUSY,
-    Reason.MAINTENANCE,
     Reason.OPERATOR,
+    Reason.PAUSED,
+    Reason.MAINTENANCE,
+    Reason.APPROVAL,
     Reason.DRY_RUN,
+    Reason.DUPLICATE_HWADDR,
+    Reason.BUSY,
 )
+
+# Why a person is called: each is pre-created in `ipmp_remediation_escalations_total`.
+ESCALATION_REASONS = (Reason.UNVERIFIED, Reason.GROUP_HURT, Reason.DID_NOT_HELP)
+
+Detail = dict[str, str | int | float]
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,22 +133,21 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
 
     kind: Kind
     reason: Reason
-    action: Action | None = None  # None while no policy says what the alert asks for
+    action: Action | None = None  # None where the alert asks for no action on an interface
     alertname: str = ""
     fingerprint: str = ""
     group: str = ""
     interface: str = ""
     policy: str = ""
-    detail: dict[str, str | int | float] = {}
+    detail: Detail = {}
 
     def sentence(self) -> str:
         """Render the decision as one clear sentence."""
-        template = _SENTENCES.get((self.kind, self.reason)) or _SENTENCES[(self.kind, None)]
-        facts = dict.fromkeys(_FACTS, "") | self.detail
-        text = template.format(
+        facts = dict.fromkeys(FACTS, "") | self.detail
+        text = sentence_for(self.kind, self.reason).format(
             alertname=self.alertname or "(no name)",
             group=self.group,
-            interface=self.interface,
+            interface=self.interface or "every interface",
             action=self.action or "",
             policy=self.policy,
             reason=self.reason,
@@ -117,84 +163,3 @@ class Record(msgspec.Struct, frozen=True):
     time: float
     decision: Decision
     sentence: str
-
-
-# Facts that templates may use; absent ones render as nothing.
-_FACTS = ("why", "label", "seconds", "limit", "name", "actor", "status")
-
-_SENTENCES: dict[tuple[Kind, Reason | None], str] = {
-    (Kind.QUEUED, Reason.FIRING): (
-        "alert {alertname} fires: the drain of {interface} in group {group} is queued "
-        "(policy {policy})"
-    ),
-    (Kind.QUEUED, Reason.RESOLVED): (
-        "alert {alertname} is resolved: {interface} in group {group} is queued to be brought "
-        "online in {seconds} s"
-    ),
-    (Kind.IGNORED, Reason.NO_POLICY): "no policy matches alert {alertname}; nothing is done",
-    (Kind.IGNORED, Reason.DUPLICATE): (
-        "alert {alertname} ({status}) for {interface} is known already; nothing more is done"
-    ),
-    (Kind.IGNORED, Reason.NOTHING_DRAINED): (
-        "alert {alertname} is resolved and had not drained {interface}; nothing is brought online"
-    ),
-    (Kind.IGNORED, Reason.SUPERSEDED): (
-        "the {action} of {interface} is no longer wanted: alert {alertname} {why}"
-    ),
-    (Kind.IGNORED, Reason.OTHER_ALERT_OPEN): (
-        "{interface} stays offline: alert {name} still names it"
-    ),
-    (Kind.REFUSED, Reason.MISSING_LABEL): (
-        "alert {alertname} matches policy {policy} but has no label {label}; add it to the rule"
-    ),
-    (Kind.REFUSED, Reason.NOT_ALLOWED): (
-        "{interface} of group {group} is not in [allow] of the policy file; nothing is changed"
-    ),
-    (Kind.REFUSED, Reason.UNKNOWN_OBJECT): (
-        "the daemon knows no interface {interface}; nothing is changed"
-    ),
-    (Kind.REFUSED, Reason.NOT_IN_GROUP): (
-        "{interface} is not a member of group {group}; nothing is changed"
-    ),
-    (Kind.REFUSED, Reason.STALE): "alert {alertname} for {interface} is stale: {why}",
-    (Kind.REFUSED, Reason.CLOCK_SKEW): (
-        "alert {alertname} starts {seconds} s in the future; compare the clocks of this host and "
-        "of Prometheus"
-    ),
-    (Kind.REFUSED, Reason.MIN_USABLE): (
-        "{interface} is not drained, group {group} would be left with too few usable "
-        "interfaces: {why}"
-    ),
-    (Kind.REFUSED, Reason.HELD): (
-        "{interface} is on hold and left alone; `ipmp release {interface}` lifts it: {why}"
-    ),
-    (Kind.REFUSED, Reason.MAINTENANCE): (
-        "remediation is paused by {actor}; `ipmp resume` lifts it: {why}"
-    ),
-    (Kind.REFUSED, Reason.OPERATOR): (
-        "{interface} stays offline: it was since taken offline by {actor}"
-    ),
-    (Kind.REFUSED, Reason.DRY_RUN): "dry run, nothing is changed; the daemon answers: {why}",
-    (Kind.REFUSED, None): "the daemon refused to {action} {interface} ({reason}): {why}",
-    (Kind.WAITING, Reason.DAEMON_UNREACHABLE): (
-        "mpathd does not answer ({why}); the {action} of {interface} waits for it"
-    ),
-    (Kind.WAITING, None): "the {action} of {interface} waits ({reason}): {why}",
-    (Kind.DRAINED, None): "{interface} of group {group} was taken offline for {alertname}: {why}",
-    (Kind.UNDRAINED, None): (
-        "{interface} of group {group} was brought online, {alertname} is resolved: {why}"
-    ),
-    (Kind.UNCHANGED, Reason.ALREADY_OFFLINE): (
-        "{interface} was taken offline by {actor} already; it will not be brought online "
-        "by the remediator"
-    ),
-    (Kind.UNCHANGED, Reason.ALREADY_DRAINED): (
-        "{interface} is drained already, for alert {name}; it stays offline until both are resolved"
-    ),
-    (Kind.UNCHANGED, Reason.ALREADY_ONLINE): "{interface} is online already",
-    (Kind.FAILED, None): "the daemon could not {action} {interface}: {why}",
-    (Kind.FORGOTTEN, None): (
-        "{interface} is no longer offline on the remediator's account ({reason}); its drain "
-        "for {alertname} is forgotten"
-    ),
-}

@@ -3,7 +3,7 @@
 Pure functions of values and `now`. Each check is a *rail*: it lets the request pass (None) or ends
 it with a Decision. Rails run in the order of `INTAKE_RAILS`, the first that objects gives the
 reason; a new rail is a function and a place in that tuple. What only the daemon can tell is judged
-later, in `turn`.
+later, by the rails (`rails`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ import msgspec
 
 from ipmp_remediator.decision import Action, Decision, Kind, Reason
 from ipmp_remediator.payload import Alert, AlertStatus
-from ipmp_remediator.policy import Config
-from ipmp_remediator.state import Episode, Known, Outcome, Request
+from ipmp_remediator.policy import Config, Policy, Wish
+from ipmp_remediator.rails.alert import max_age
+from ipmp_remediator.state import Episode, Known, Request
 
 CLOCK_SKEW_LIMIT = 300.0  # seconds that a sender's clock may be ahead of ours
 _MICROSECONDS = 1_000_000
 
-_ACTION = {AlertStatus.FIRING: Action.DRAIN, AlertStatus.RESOLVED: Action.UNDRAIN}
+_NOTED = {
+    Wish.ONLINE: Reason.ALERT_ONLINE,
+    Wish.HOLD: Reason.ALERT_HOLD,
+    Wish.NOTIFY_ONLY: Reason.NOTIFY_ONLY,
+}
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -32,8 +37,7 @@ class Rules(msgspec.Struct, frozen=True):
 
 def select(alert: Alert, config: Config) -> Request | Decision:
     """Find what the first matching policy makes of an alert: a request, or why there is none."""
-    action = _ACTION[alert.status]
-    policy = config.policy_for(alert.labels)
+    policy = config.policy_for(alert.labels, alert.annotations)
     if policy is None:
         return Decision(
             kind=Kind.IGNORED,
@@ -44,18 +48,42 @@ def select(alert: Alert, config: Config) -> Request | Decision:
     group = alert.labels.get(policy.group_label, "")
     interface = alert.labels.get(policy.interface_label, "")
     request = Request(
-        action=action,
-        alertname=alert.name,
         fingerprint=alert.fingerprint,
-        started=alert.started,
         group=group,
         interface=interface,
+        alertname=alert.name,
         policy=policy.name,
+        wish=policy.action,
+        status=alert.status,
+        started=alert.started,
     )
-    for label, value in ((policy.group_label, group), (policy.interface_label, interface)):
-        if not value:
+    return _incomplete(request, alert, policy, config) or request
+
+
+def _incomplete(request: Request, alert: Alert, policy: Policy, config: Config) -> Decision | None:
+    """Say what is missing, or that the alert is about another host."""
+    needed = [(policy.group_label, request.group)]
+    if policy.action in (Wish.OFFLINE, Wish.ONLINE):  # the others may speak for a whole group
+        needed.append((policy.interface_label, request.interface))
+    for label, value in needed:
+        if not value and policy.action is not Wish.NOTIFY_ONLY:
             return request.decide(Kind.REFUSED, Reason.MISSING_LABEL, label=label)
-    return request
+    if not policy.host_label:
+        return None
+    host = host_of(alert.labels.get(policy.host_label, ""))
+    if not host:
+        return request.decide(Kind.REFUSED, Reason.MISSING_LABEL, label=policy.host_label)
+    if host not in config.host_names:
+        return request.decide(Kind.REFUSED, Reason.OTHER_HOST, name=host)
+    return None
+
+
+def host_of(text: str) -> str:
+    """Return the host of a label such as `instance`: without port and brackets."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    host, _, rest = text.rpartition(":")
+    return host if host and ":" not in host and rest.isdigit() else text
 
 
 def resume(alert: Alert, episode: Episode) -> Request:
@@ -64,36 +92,34 @@ def resume(alert: Alert, episode: Episode) -> Request:
     The policy file may have changed since; what was drained under the old one still comes back.
     """
     return Request(
-        action=_ACTION[alert.status],
-        alertname=episode.alertname,
         fingerprint=episode.fingerprint,
-        started=max(alert.started, episode.started),
         group=episode.group,
         interface=episode.interface,
+        alertname=episode.alertname,
         policy=episode.policy,
+        wish=episode.wish,
+        status=alert.status,
+        started=max(alert.started, episode.started),
     )
 
 
 def intake(request: Request, alert: Alert, known: Known, rules: Rules, now: float) -> Decision:
-    """Judge a request when its alert arrives; QUEUED means that it is to be carried out."""
+    """Judge a request when its alert arrives; QUEUED and NOTED mean that it is remembered."""
     for rail in INTAKE_RAILS:
         if decision := rail(request, alert, known, rules, now):
             return decision
-    if request.action is Action.DRAIN:
+    if request.wish is not Wish.OFFLINE:
+        return request.decide(Kind.NOTED, _NOTED[request.wish], status=alert.status)
+    if request.status is AlertStatus.FIRING:
         return request.decide(Kind.QUEUED, Reason.FIRING)
-    return request.decide(Kind.QUEUED, Reason.RESOLVED, seconds=rules.config.hold_down)
+    policy = rules.config.policy(request.policy)
+    own = policy.hold_down if policy else None
+    seconds = rules.config.hold_down if own is None else own
+    return request.decide(Kind.QUEUED, Reason.RESOLVED, seconds=seconds)
 
 
 def _age(request: Request, now: float) -> float:
     return now - request.started / _MICROSECONDS
-
-
-def too_old(request: Request, max_alert_age: float, now: float) -> Decision | None:
-    """After an outage of hours the sender's memory is not a reason to act."""
-    age = _age(request, now)
-    if request.action is Action.UNDRAIN or age <= max_alert_age:
-        return None
-    return _stale(request, f"it began {age:.0f} s ago, the limit is {max_alert_age:.0f} s")
 
 
 def _stale(request: Request, why: str) -> Decision:
@@ -119,8 +145,6 @@ def _repeated(
         return None if newer else _stale(request, "a later episode of it is known")
     if episode.status is AlertStatus.RESOLVED:
         return _stale(request, "it is resolved already")
-    if episode.outcome is Outcome.REFUSED:
-        return None  # the sender's repeats are our retries
     return request.decide(Kind.IGNORED, Reason.DUPLICATE, status=alert.status)
 
 
@@ -148,7 +172,7 @@ def _allowed(
 ) -> Decision | None:
     """Only the pairs of `[allow]` may be drained; our own drains may always be undone."""
     pair = (request.group, request.interface)
-    if request.action is Action.UNDRAIN or pair in rules.config.allow:
+    if request.action is not Action.DRAIN or pair in rules.config.allow:
         return None
     if rules.members is not None and request.interface not in rules.members:
         return request.decide(Kind.REFUSED, Reason.UNKNOWN_OBJECT)
@@ -158,15 +182,23 @@ def _allowed(
 def _fresh(
     request: Request, _alert: Alert, _known: Known, rules: Rules, now: float
 ) -> Decision | None:
-    return too_old(request, rules.config.max_alert_age, now)
+    """After an outage of hours the sender's memory is not a reason to act."""
+    age, limit = _age(request, now), max_age(rules.config, request.policy)
+    if request.status is AlertStatus.RESOLVED or age <= limit:
+        return None
+    return _stale(request, f"it began {age:.0f} s ago, the limit is {limit:.0f} s")
 
 
 def _something_drained(
     request: Request, _alert: Alert, known: Known, _rules: Rules, _now: float
 ) -> Decision | None:
-    if request.action is Action.DRAIN or known.drained:
+    if request.action is not Action.UNDRAIN:
         return None
-    return request.decide(Kind.IGNORED, Reason.NOTHING_DRAINED)
+    if not known.drained:
+        return request.decide(Kind.IGNORED, Reason.NOTHING_DRAINED)
+    if known.keeper:
+        return request.decide(Kind.IGNORED, Reason.OTHER_ALERT_OPEN, name=known.keeper)
+    return None
 
 
 IntakeRail = Callable[[Request, Alert, Known, Rules, float], Decision | None]

@@ -10,7 +10,7 @@ from ipmp_remediator.metrics import Metrics
 _log = structlog.get_logger()
 
 _QUIET = (Kind.IGNORED,)
-_LOUD = (Kind.REFUSED, Kind.WAITING, Kind.FAILED)
+_LOUD = (Kind.REFUSED, Kind.WAITING, Kind.FAILED, Kind.ESCALATED)
 
 
 class Journal:

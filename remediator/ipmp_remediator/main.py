@@ -16,7 +16,7 @@ import structlog
 from ipmp import logs
 from ipmp.client import default_run_dir
 from ipmp_remediator.app import Address, Remediator, Settings, StartError, read_policy
-from ipmp_remediator.config import ConfigError
+from ipmp_remediator.reader import ConfigError
 from ipmp_remediator.web import RESERVED_PATHS
 
 _DEFAULT_ADDRESS = Address("127.0.0.1", 10089)

@@ -13,9 +13,17 @@ from prometheus_client import (
     generate_latest,
 )
 
-from ipmp_remediator.decision import REFUSAL_REASONS, Action, Decision, Kind, Reason
+from ipmp_remediator.decision import (
+    ESCALATION_REASONS,
+    REFUSAL_REASONS,
+    Action,
+    Decision,
+    Kind,
+    Reason,
+)
 from ipmp_remediator.payload import Alert, AlertStatus
-from ipmp_remediator.state import Drain
+from ipmp_remediator.policy import Config, Wish
+from ipmp_remediator.state import Memory, Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -87,7 +95,20 @@ class Metrics:
             "Actions that failed or wait because the daemon could not be asked.",
             "action",
         )
-        self.pending = self._gauge("ipmp_remediation_pending", "Actions that wait in the queue.")
+        self.escalations = self._counter(
+            "ipmp_remediation_escalations",
+            "Times that a person is needed: an action that could not be verified, hurt its group, "
+            "or did not help.",
+            "reason",
+        )
+        self.pending = self._gauge(
+            "ipmp_remediation_pending", "Open alerts whose interface is not drained yet."
+        )
+        self.storm = self._gauge("ipmp_remediation_storm", "1 while the storm stop refuses drains.")
+        self.failures = self._gauge(
+            "ipmp_remediation_consecutive_failures",
+            "Own failures in a row, which the circuit breaker looks at.",
+        )
         self.in_progress = self._gauge(
             "ipmp_remediation_in_progress", "Actions that the daemon is carrying out now."
         )
@@ -115,6 +136,9 @@ class Metrics:
             for reason in REFUSAL_REASONS:
                 self.refusals.labels(action, reason)
 
+        for reason in ESCALATION_REASONS:
+            self.escalations.labels(reason)
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
@@ -132,6 +156,8 @@ class Metrics:
 
     def decided(self, decision: Decision) -> None:
         """Count what became of a request."""
+        if decision.kind is Kind.ESCALATED:
+            self.escalations.labels(decision.reason).inc()
         if decision.action is None:
             return
         if decision.kind is Kind.REFUSED:
@@ -141,13 +167,21 @@ class Metrics:
         elif decision.kind in (Kind.FAILED, Kind.WAITING):
             self.action_failures.labels(decision.action).inc()
 
-    def drained(self, drains: Iterable[Drain], groups: Iterable[str]) -> None:
-        """Set the number of drained interfaces; `groups` are those that start at 0."""
-        counts = dict.fromkeys(groups, 0)
-        for drain in drains:
+    def remembered(self, memory: Memory, config: Config) -> None:
+        """Set the gauges that follow from what is remembered and from the policy."""
+        counts = dict.fromkeys(config.groups, 0)
+        for drain in memory.drains:
             counts[drain.group] = counts.get(drain.group, 0) + 1
         for group, count in counts.items():
             self.drained_interfaces.labels(group).set(count)
+        waiting = sum(
+            e.firing and e.wish is Wish.OFFLINE and e.outcome is Outcome.PENDING
+            for e in memory.episodes
+        )
+        self.pending.set(waiting)
+        self.storm.set(memory.trouble.storm_since > 0)
+        self.failures.set(memory.trouble.failures)
+        self.dry_run.set(config.dry_run)
 
     def render(self) -> bytes:
         """Render everything in the text format 0.0.4."""

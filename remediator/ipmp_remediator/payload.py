@@ -24,6 +24,8 @@ _MICROSECOND = timedelta(microseconds=1)
 _LabelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 _LabelValue = Annotated[str, msgspec.Meta(max_length=2048)]
 _Labels = Annotated[dict[_LabelName, _LabelValue], msgspec.Meta(max_length=MAX_LABELS)]
+_Annotation = Annotated[str, msgspec.Meta(max_length=16384)]
+_Annotations = Annotated[dict[_LabelName, _Annotation], msgspec.Meta(max_length=MAX_LABELS)]
 _Fingerprint = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z_-]{1,64}\Z")]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -47,6 +49,7 @@ class Alert(msgspec.Struct, frozen=True, rename="camel"):
     fingerprint: _Fingerprint  # hash of the label set; the same for every episode
     starts_at: _Time  # constant over the repeats of one episode
     ends_at: _Time | None = None  # year 1 while the alert fires
+    annotations: _Annotations = {}
 
     @property
     def name(self) -> str:

@@ -1,8 +1,8 @@
 """The values of the policy file: which alerts may touch which interfaces, and how carefully.
 
-Denied by default: an alert acts only when a policy matches its labels *and* `[allow]` names the
-pair of group and interface. Label values select among configured objects; they are never used
-unseen. Reading and checking the file is `config`'s job.
+Denied by default: an alert acts only when a policy matches it *and* `[allow]` names the pair of
+group and interface. Label values select among configured objects; they are never used unseen.
+Reading and checking the file is `config`'s job. Durations are seconds.
 """
 
 from __future__ import annotations
@@ -11,56 +11,171 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 
 class Authentication(StrEnum):
-    """How senders prove who they are; `none` is accepted on loopback addresses only."""
+    """Whether senders prove who they are; `none` is accepted on loopback addresses only."""
 
-    BEARER = "bearer"
+    REQUIRED = "required"
     NONE = "none"
 
 
-class Matcher(msgspec.Struct, frozen=True):
-    """One label that must have a value: exactly, or by an anchored regular expression."""
+class Wish(StrEnum):
+    """What a policy makes of an alert while it fires."""
 
-    label: str
+    OFFLINE = "offline"  # the interface is drained, and comes back when all such alerts are over
+    ONLINE = "online"  # what we have drained is wanted online, whatever else says offline
+    HOLD = "hold"  # the interface, or the whole group, is left alone
+    NOTIFY_ONLY = "notify-only"  # it is only noted
+
+
+class OnNoHelp(StrEnum):
+    """What follows when an alert fires on although its interface is drained."""
+
+    ESCALATE = "escalate"  # stay offline, call a person
+    UNDO = "undo"  # bring it back, and call a person
+
+
+class Matcher(msgspec.Struct, frozen=True):
+    """One label or annotation that must have a value: exactly, or by a regular expression."""
+
+    name: str
     pattern: re.Pattern[str]
 
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether the alert's labels satisfy this matcher; an absent label is empty."""
-        return self.pattern.fullmatch(labels.get(self.label, "")) is not None
+    def matches(self, texts: Mapping[str, str]) -> bool:
+        """Tell whether it is satisfied; what is absent is empty."""
+        return self.pattern.fullmatch(texts.get(self.name, "")) is not None
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """At most (or at least) so many within so many seconds."""
+
+    count: int
+    seconds: float
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """An alert that satisfies every matcher takes the interface it names offline."""
+    """What an alert that satisfies every matcher asks for."""
 
     name: str
     match: tuple[Matcher, ...]
+    match_annotations: tuple[Matcher, ...] = ()
+    action: Wish = Wish.OFFLINE
+    host_label: str = ""  # empty: the alert's host is not looked at
     group_label: str = "group"
     interface_label: str = "interface"
+    delay: float = 0.0  # the alert must have been open for so long
+    threshold: Rate | None = None  # so many alerts of this policy for the interface
+    hold_down: float | None = None  # None: that of the file
+    max_alert_age: float | None = None
+    approval: bool = False
+    help_within: float = 900.0  # 0: not looked at
+    on_no_help: OnNoHelp = OnNoHelp.ESCALATE
 
-    def matches(self, labels: Mapping[str, str]) -> bool:
+    def matches(self, labels: Mapping[str, str], annotations: Mapping[str, str]) -> bool:
         """Tell whether every matcher is satisfied."""
-        return all(matcher.matches(labels) for matcher in self.match)
+        return all(m.matches(labels) for m in self.match) and all(
+            m.matches(annotations) for m in self.match_annotations
+        )
+
+
+class Storm(msgspec.Struct, frozen=True):
+    """So many alerts at once are no matter of one interface: nothing more is drained."""
+
+    alerts: int
+    within: float
+    calm: float  # ends when fewer than half as many have come within this time
+
+
+class Breaker(msgspec.Struct, frozen=True):
+    """After so many failures of our own in a row nothing is drained for a while."""
+
+    failures: int
+    retry_after: float
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much may be done; None where there is no limit."""
+
+    min_usable: int = 1
+    drained_group: int | None = 1
+    drained_host: int | None = 2
+    cooldown: float = 300.0
+    rate_interface: Rate | None = Rate(3, 86400.0)
+    rate_group: Rate | None = Rate(4, 3600.0)
+    rate_host: Rate | None = Rate(6, 3600.0)
+    loop_guard: float = 60.0
+    storm: Storm | None = Storm(10, 300.0, 600.0)
+    breaker: Breaker | None = Breaker(3, 900.0)
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A time of the week in which nothing is changed; minutes are counted from midnight."""
+
+    name: str
+    days: frozenset[int]  # on which it begins; Monday is 0
+    begin: int
+    end: int  # not after `begin`: it ends on the next day
+    zone: ZoneInfo
+    groups: frozenset[str] = frozenset()  # none: all
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Remediation is paused by the policy file."""
+
+    reason: str
+    until: float | None = None  # Unix seconds
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """A keyed hash of the body, as Grafana sends it."""
+
+    secret_file: Path
+    header: str = "X-Grafana-Alerting-Signature"
+    timestamp_header: str = "X-Grafana-Alerting-Timestamp"
+    window: float = 300.0
+
+
+class Tls(msgspec.Struct, frozen=True):
+    """HTTPS; with a client CA, clients must show a certificate."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None = None
+    client_allowed_sans: frozenset[str] = frozenset()  # none: any that the CA has signed
 
 
 class Config(msgspec.Struct, frozen=True):
-    """A checked policy file; durations are seconds."""
+    """A checked policy file."""
 
     policies: tuple[Policy, ...]
     allow: frozenset[tuple[str, str]]  # (group, interface) pairs that may be touched
     authentication: Authentication
     token_file: Path | None = None
+    basic_auth_users: dict[str, str] = {}  # name -> bcrypt hash
+    signature: Signature | None = None
+    tls: Tls | None = None
     dry_run: bool = True
+    pause: Pause | None = None
+    host_names: frozenset[str] = frozenset()
     max_alert_age: float = 3600.0
     hold_down: float = 0.0
     max_pending: int = 1000
+    limits: Limits = Limits()
+    maintenance: tuple[Window, ...] = ()
 
-    def policy_for(self, labels: Mapping[str, str]) -> Policy | None:
+    def policy_for(
+        self, labels: Mapping[str, str], annotations: Mapping[str, str]
+    ) -> Policy | None:
         """Return the first policy that matches, or None."""
-        return next((policy for policy in self.policies if policy.matches(labels)), None)
+        return next((p for p in self.policies if p.matches(labels, annotations)), None)
+
+    def policy(self, name: str) -> Policy | None:
+        """Return the policy of this name, or None: the file may have changed."""
+        return next((p for p in self.policies if p.name == name), None)
 
     @property
     def groups(self) -> frozenset[str]:

@@ -1,337 +1,291 @@
-"""The remediator's memory: one SQLite file, written in transactions that survive a power cut.
+"""The remediator's memory, as the loop and the API see it: each method is one transaction.
 
-An alert's dedup mark is stored together with its job, and a job's end together with its effect, so
-a kill at any moment leaves either both or neither. One connection serves everybody; a lock keeps
-their transactions apart.
+An operation is stored before the daemon hears of it, and ends together with its effect, its trace
+for the limits and its decision: a kill at any moment leaves all of them or none.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
-import aiosqlite
 import msgspec
 
-from ipmp_remediator.decision import Action, Decision, Kind, Reason, Record
-from ipmp_remediator.payload import AlertStatus
-from ipmp_remediator.schema import SCHEMA
-from ipmp_remediator.state import Drain, Episode, Job, Known, Outcome, Request
+from ipmp_remediator.database import Database
+from ipmp_remediator.decision import Action, Decision, Reason, Record
+from ipmp_remediator.rows import put, record, select
+from ipmp_remediator.state import (
+    Act,
+    Change,
+    Drain,
+    Episode,
+    Memory,
+    Onset,
+    Operation,
+    Outcome,
+    Trouble,
+)
 
 EPISODE_LIFETIME = 7 * 86400.0  # longer than Alertmanager remembers (120 h) plus a repeat
 DECISION_LIFETIME = 30 * 86400.0
-_LOCK_WAIT = 1.0  # seconds to wait for a foreign reader or backup
-
-_Row = TypeVar("_Row", bound=msgspec.Struct)
-
-
-class StoreError(Exception):
-    """The memory cannot be read or written; what was asked for has not happened."""
+DECISIONS_KEPT = 200_000
+TRACE_LIFETIME = 8 * 86400.0  # acts and onsets; no limit looks back farther than a week
 
 
 class Store:
-    """The remediator's memory. Every public method is one transaction, except those of `Intake`."""
+    """The remediator's memory."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._db = connection
-        self._lock = asyncio.Lock()
+    def __init__(self, database: Database) -> None:
+        self.database = database
 
     @classmethod
     async def open(cls, path: Path) -> Store:
         """Open or create the file; raise StoreError when that is impossible."""
-        try:
-            connection = await aiosqlite.connect(path, isolation_level=None, timeout=_LOCK_WAIT)
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot open {path}: {error}") from error
-        try:
-            connection.row_factory = sqlite3.Row
-            await connection.executescript(SCHEMA)
-        except sqlite3.Error as error:
-            await connection.close()
-            raise StoreError(f"cannot use {path}: {error}") from error
-        return cls(connection)
+        return cls(await Database.open(path))
 
     async def close(self) -> None:
         """Close the file."""
-        await self._db.close()
+        await self.database.close()
 
-    @asynccontextmanager
-    async def intake(self) -> AsyncIterator[Intake]:
-        """Begin the transaction in which the alerts of one notification are judged and stored."""
-        async with self._transaction():
-            yield Intake(self._db)
+    async def memory(self) -> Memory:
+        """Read all that planning needs."""
+        return await self.database.run(_memory)
 
     async def pending(self) -> int:
-        """Count the jobs that wait."""
-        async with self._reading():
-            return await _count_jobs(self._db)
+        """Count the episodes that wait for their drain, and the drains that are to end."""
+        return await self.database.run(count_pending)
 
-    async def drains(self) -> list[Drain]:
+    async def drains(self) -> tuple[Drain, ...]:
         """Return the interfaces that are offline on our account."""
-        async with self._reading():
-            return await self._rows(Drain, "SELECT * FROM drains ORDER BY interface")
+        return await self.database.run(lambda db: select(db, Drain, "SELECT * FROM drains"))
 
-    async def idle_drains(self) -> list[Drain]:
-        """Return the drains for whose interface no job waits (a job judges its own drain)."""
-        async with self._reading():
-            return await self._rows(
-                Drain, "SELECT * FROM drains WHERE interface NOT IN (SELECT interface FROM jobs)"
-            )
+    async def decisions(self, limit: int, name: str = "") -> list[Record]:
+        """Return the last decisions, newest last; all, or those about a group or interface."""
 
-    async def decisions(self, limit: int) -> list[Record]:
-        """Return the last decisions, newest last."""
-        async with self._reading():
-            cursor = await self._db.execute(
-                "SELECT * FROM decisions ORDER BY id DESC LIMIT ?", (limit,)
-            )
-            rows = await cursor.fetchall()
+        def read(db: sqlite3.Connection) -> list[sqlite3.Row]:
+            where = 'WHERE interface = :name OR "group" = :name' if name else ""
+            query = f"SELECT * FROM decisions {where} ORDER BY id DESC LIMIT :limit"  # noqa: S608
+            return db.execute(query, {"name": name, "limit": limit}).fetchall()
+
         return [
             Record(row["id"], row["time"], decision, decision.sentence())
-            for row in reversed(list(rows))
+            for row in reversed(await self.database.run(read))
             for decision in (msgspec.json.decode(row["decision"], type=Decision),)
         ]
 
-    async def next_job(self, now: float) -> Job | None:
-        """Return the oldest job that is due; those for one interface keep their order."""
-        async with self._reading():
-            rows = await self._rows(
-                Job,
-                """SELECT * FROM jobs AS job
-                WHERE not_before <= :now AND retry_at <= :now AND NOT EXISTS (
-                    SELECT 1 FROM jobs AS earlier
-                    WHERE earlier.interface = job.interface
-                    AND earlier.id < job.id AND earlier.not_before <= :now)
-                ORDER BY id LIMIT 1""",
-                {"now": now},
+    async def weather(self, trouble: Trouble) -> None:
+        """Store what the storm stop remembers."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE trouble SET storm_since = ?, storm_last = ?",
+                (trouble.storm_since, trouble.storm_last),
             )
-        return rows[0] if rows else None
 
-    async def next_due(self) -> float | None:
-        """Return when the next job may be due (Unix seconds), or None when no job waits."""
-        async with self._reading():
-            cursor = await self._db.execute("SELECT min(max(not_before, retry_at)) FROM jobs")
-            row = await cursor.fetchone()
-        return None if row is None else row[0]
+        await self.database.run(write)
 
-    async def context(self, job: Job) -> tuple[Drain | None, Episode | None, tuple[Episode, ...]]:
-        """Return our drain of the job's interface, its alert's episode, and other open alerts."""
-        async with self._reading():
-            drains = await self._rows(
-                Drain, "SELECT * FROM drains WHERE interface = ?", (job.interface,)
-            )
-            episodes = await self._rows(
-                Episode,
-                """SELECT * FROM episodes WHERE interface = :interface
-                AND (status = 'firing' OR fingerprint = :fingerprint) ORDER BY started""",
-                {"interface": job.interface, "fingerprint": job.fingerprint},
-            )
-        own = [e for e in episodes if e.fingerprint == job.fingerprint and e.group == job.group]
-        others = tuple(e for e in episodes if e.fingerprint != job.fingerprint)
-        return (drains[0] if drains else None, own[0] if own else None, others)
+    async def apply(self, changes: Sequence[Change], now: float) -> list[Decision]:
+        """Store what was decided, except about alerts that have changed; return what was."""
 
-    async def mark_sent(self, job: Job) -> None:
-        """Remember that the daemon is about to be asked: only its answer ends the job now."""
-        async with self._transaction():
-            await self._db.execute("UPDATE jobs SET sent = 1 WHERE id = ?", (job.id,))
+        def write(db: sqlite3.Connection) -> list[Decision]:
+            return [c.decision for c in changes if _apply(db, c, now) and c.decision]
 
-    async def retry(
-        self, job: Job, retry_at: float, now: float, record: Decision | None, *, answered: bool
-    ) -> None:
-        """Leave a job in the queue for later, and record why unless `record` is None.
+        return await self.database.run(write)
 
-        `answered`: the daemon has refused, so the next try is a new operation with a new
-        request_id; without an answer it must remain the same one.
+    async def begin(self, operation: Operation) -> bool:
+        """Remember that the daemon is about to be asked, and count it for the limits.
+
+        False, and nothing is stored, when the alerts that it was planned for have changed.
         """
-        async with self._transaction():
-            await self._db.execute(
-                "UPDATE jobs SET tries = tries + 1, retry_at = ? WHERE id = ?", (retry_at, job.id)
-            )
-            if answered:
-                await self._db.execute(
-                    "UPDATE jobs SET sent = 0, request_id = ? WHERE id = ?", (_new_id(), job.id)
-                )
-            if record:
-                await self._db.execute(
-                    "UPDATE jobs SET waiting = ? WHERE id = ?", (record.reason, job.id)
-                )
-                await _record(self._db, record, now)
 
-    async def finish(self, job: Job, decision: Decision, now: float) -> None:
-        """End a job: its decision, its effect on our drains, and its alert's outcome."""
-        failed = decision.kind in (Kind.REFUSED, Kind.FAILED)
-        async with self._transaction():
-            await self._db.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
-            await self._db.execute(
-                """UPDATE episodes SET outcome = ? WHERE fingerprint = ? AND "group" = ?
-                AND interface = ? AND started = ?""",
+        def write(db: sqlite3.Connection) -> bool:
+            if not _still_wanted(db, operation):
+                return False
+            put(db, "operations", operation)
+            db.execute(
+                "INSERT OR REPLACE INTO acts VALUES (?, ?, ?, ?, ?)",
                 (
-                    Outcome.REFUSED if failed else Outcome.DONE,
-                    job.fingerprint,
-                    job.group,
-                    job.interface,
-                    job.started,
+                    operation.request_id,
+                    operation.began,
+                    operation.action,
+                    operation.interface,
+                    operation.group,
                 ),
             )
-            await self._apply(job, decision, now)
-            await _record(self._db, decision, now)
+            return True
 
-    async def forget(self, drain: Drain, decision: Decision, now: float) -> None:
-        """Drop a drain that somebody else has ended, and say so."""
-        async with self._transaction():
-            await self._db.execute("DELETE FROM drains WHERE interface = ?", (drain.interface,))
-            await _record(self._db, decision, now)
+        return await self.database.run(write)
+
+    async def refuse(
+        self, operation: Operation, changes: Sequence[Change], now: float
+    ) -> list[Decision]:
+        """End an operation that had no effect: it does not count. Return what was recorded."""
+
+        def write(db: sqlite3.Connection) -> list[Decision]:
+            for table in ("operations", "acts"):
+                db.execute(
+                    f"DELETE FROM {table} WHERE request_id = ?",  # noqa: S608
+                    (operation.request_id,),
+                )
+            return [c.decision for c in changes if _apply(db, c, now) and c.decision]
+
+        return await self.database.run(write)
+
+    async def finish(
+        self, operation: Operation, decisions: Sequence[Decision], undo: Reason | None, now: float
+    ) -> None:
+        """End an operation that was carried out; `undo`: a drain that is to be taken back."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM operations WHERE request_id = ?", (operation.request_id,))
+            if operation.action is Action.DRAIN:
+                _drained(db, operation, undo, now)
+            else:
+                db.execute("DELETE FROM drains WHERE interface = ?", (operation.interface,))
+            for decision in decisions:
+                record(db, decision, now)
+            _count_failure(db, undo is not None, operation.action, now)
+
+        await self.database.run(write)
+
+    async def fail(self, operation: Operation, decision: Decision, now: float) -> None:
+        """End an operation that the daemon could not carry out."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM operations WHERE request_id = ?", (operation.request_id,))
+            if operation.action is Action.DRAIN:
+                _settle(db, operation, Outcome.GIVEN_UP)
+            record(db, decision, now)
+            _count_failure(db, True, operation.action, now)
+
+        await self.database.run(write)
+
+    async def approve(self, id: str, actor: str, now: float) -> None:
+        """Remember that a person has approved a drain."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO approvals VALUES (?, ?, ?)", (id, actor, now))
+
+        await self.database.run(write)
 
     async def prune(self, now: float) -> None:
         """Drop what is too old to matter; an alert that keeps an interface offline matters."""
-        async with self._transaction():
-            await self._db.execute(
-                """DELETE FROM episodes WHERE updated < ?
-                AND fingerprint NOT IN (SELECT fingerprint FROM drains)
-                AND fingerprint NOT IN (SELECT fingerprint FROM jobs)""",
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute(
+                """DELETE FROM episodes WHERE heard < ?
+                AND interface NOT IN (SELECT interface FROM drains)
+                AND interface NOT IN (SELECT interface FROM operations)""",
                 (now - EPISODE_LIFETIME,),
             )
-            await self._db.execute(
-                "DELETE FROM decisions WHERE time < ?", (now - DECISION_LIFETIME,)
+            db.execute("DELETE FROM decisions WHERE time < ?", (now - DECISION_LIFETIME,))
+            db.execute(
+                "DELETE FROM decisions WHERE id <= (SELECT max(id) FROM decisions) - ?",
+                (DECISIONS_KEPT,),
             )
+            for table in ("acts", "onsets", "approvals"):
+                db.execute(f"DELETE FROM {table} WHERE time < ?", (now - TRACE_LIFETIME,))  # noqa: S608
 
-    async def _apply(self, job: Job, decision: Decision, now: float) -> None:
-        if decision.kind is Kind.DRAINED:
-            await self._db.execute(
-                "INSERT OR REPLACE INTO drains VALUES (?, ?, ?, ?, ?, ?)",
-                (job.interface, job.group, job.fingerprint, job.alertname, job.request_id, now),
-            )
-        elif decision.reason is Reason.OTHER_ALERT_OPEN:
-            await self._db.execute(
-                """UPDATE drains SET (fingerprint, alertname) = (
-                    SELECT fingerprint, alertname FROM episodes
-                    WHERE interface = :interface AND status = 'firing'
-                    AND fingerprint != :fingerprint ORDER BY started LIMIT 1)
-                WHERE interface = :interface""",
-                {"interface": job.interface, "fingerprint": job.fingerprint},
-            )
-        elif job.action is Action.UNDRAIN and decision.kind is not Kind.IGNORED:
-            await self._db.execute("DELETE FROM drains WHERE interface = ?", (job.interface,))
-
-    async def _rows(
-        self, kind: type[_Row], query: str, values: tuple[object, ...] | dict[str, object] = ()
-    ) -> list[_Row]:
-        return await _select(self._db, kind, query, values)
-
-    def _reading(self) -> AbstractAsyncContextManager[None]:
-        return self._transaction("BEGIN")
-
-    @asynccontextmanager
-    async def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> AsyncIterator[None]:
-        async with self._lock:
-            try:
-                await self._db.execute(begin)
-                try:
-                    yield
-                    await self._db.commit()
-                except BaseException:
-                    await self._db.rollback()
-                    raise
-            except sqlite3.Error as error:
-                raise StoreError(str(error)) from error
+        await self.database.run(write)
 
 
-class Intake:
-    """The transaction of one notification."""
+def count_pending(db: sqlite3.Connection) -> int:
+    """Count the episodes that wait for their drain."""
+    row = db.execute(
+        """SELECT count(*) FROM episodes
+        WHERE status = 'firing' AND wish = 'offline' AND outcome = 'pending'"""
+    ).fetchone()
+    return int(row[0])
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._db = connection
 
-    async def pending(self) -> int:
-        """Count the jobs that wait, those of this transaction included."""
-        return await _count_jobs(self._db)
-
-    async def episodes(self, fingerprint: str) -> list[Episode]:
-        """Return what is known about an alert: one episode for each target it has named."""
-        return await _select(
-            self._db, Episode, "SELECT * FROM episodes WHERE fingerprint = ?", (fingerprint,)
-        )
-
-    async def known(self, request: Request) -> Known:
-        """Return what matters to one request."""
-        target = (request.fingerprint, request.group, request.interface)
-        episodes = await _select(
-            self._db,
+def _memory(db: sqlite3.Connection) -> Memory:
+    return Memory(
+        episodes=select(
+            db,
             Episode,
-            'SELECT * FROM episodes WHERE fingerprint = ? AND "group" = ? AND interface = ?',
-            target,
-        )
-        cursor = await self._db.execute(
-            """SELECT 1 FROM drains WHERE fingerprint = :f AND interface = :i UNION ALL
-            SELECT 1 FROM jobs WHERE fingerprint = :f AND interface = :i AND action = :drain""",
-            {"f": request.fingerprint, "i": request.interface, "drain": Action.DRAIN},
-        )
-        drained = await cursor.fetchone() is not None
-        return Known(episode=episodes[0] if episodes else None, drained=drained)
-
-    async def remember(
-        self, request: Request, status: AlertStatus, outcome: Outcome, now: float
-    ) -> None:
-        """Store the request's alert as the newest episode."""
-        await self._db.execute(
-            "INSERT OR REPLACE INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                request.fingerprint,
-                request.group,
-                request.interface,
-                request.alertname,
-                request.policy,
-                request.started,
-                status,
-                outcome,
-                now,
-            ),
-        )
-
-    async def touch(self, fingerprint: str, now: float) -> None:
-        """Note that an alert was heard of again."""
-        await self._db.execute(
-            "UPDATE episodes SET updated = ? WHERE fingerprint = ?", (now, fingerprint)
-        )
-
-    async def enqueue(self, request: Request, not_before: float) -> None:
-        """Put a request into the queue."""
-        await self._db.execute(
-            """INSERT INTO jobs (action, alertname, fingerprint, started, "group", interface,
-            policy, request_id, not_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            (*msgspec.structs.astuple(request), _new_id(), not_before),
-        )
-
-    async def record(self, decision: Decision, now: float) -> None:
-        """Add a decision to the audit table."""
-        await _record(self._db, decision, now)
-
-
-async def _select(
-    db: aiosqlite.Connection,
-    kind: type[_Row],
-    query: str,
-    values: tuple[object, ...] | dict[str, object],
-) -> list[_Row]:
-    cursor = await db.execute(query, values)
-    return [msgspec.convert(dict(row), kind, strict=False) for row in await cursor.fetchall()]
-
-
-async def _count_jobs(db: aiosqlite.Connection) -> int:
-    row = await (await db.execute("SELECT count(*) FROM jobs")).fetchone()
-    return int(row[0]) if row else 0
-
-
-async def _record(db: aiosqlite.Connection, decision: Decision, now: float) -> None:
-    await db.execute(
-        "INSERT INTO decisions (time, decision) VALUES (?, ?)",
-        (now, msgspec.json.encode(decision).decode()),
+            """SELECT * FROM episodes WHERE status = 'firing' UNION
+            SELECT * FROM episodes WHERE interface IN (
+                SELECT interface FROM drains UNION SELECT interface FROM operations)""",
+        ),
+        drains=select(db, Drain, "SELECT * FROM drains"),
+        operations=select(db, Operation, "SELECT * FROM operations"),
+        acts=select(db, Act, 'SELECT time, action, interface, "group" FROM acts ORDER BY time'),
+        onsets=select(db, Onset, "SELECT * FROM onsets ORDER BY time"),
+        trouble=select(db, Trouble, "SELECT * FROM trouble")[0],
+        approved=frozenset(row[0] for row in db.execute("SELECT id FROM approvals")),
     )
 
 
-def _new_id() -> str:
-    return f"remediator-{uuid.uuid4()}"
+def _still_wanted(db: sqlite3.Connection, operation: Operation) -> bool:
+    """Look once more, in the transaction that begins the operation."""
+    if operation.action is Action.DRAIN:
+        query = """SELECT 1 FROM episodes WHERE interface = :interface AND "group" = :group
+            AND fingerprint = :fingerprint AND status = 'firing' AND outcome = 'pending'"""
+        return db.execute(query, msgspec.structs.asdict(operation)).fetchone() is not None
+    if operation.reason is not Reason.RESOLVED:
+        return True
+    query = """SELECT 1 FROM episodes WHERE interface = :interface AND wish = 'offline'
+        AND status = 'firing' AND outcome != 'given_up'"""
+    return db.execute(query, msgspec.structs.asdict(operation)).fetchone() is None
+
+
+def _apply(db: sqlite3.Connection, change: Change, now: float) -> bool:
+    """Store one change; False when the alert that it is about has changed since it was read."""
+    if episode := change.episode:
+        cursor = db.execute(
+            """UPDATE episodes SET outcome = ?, told = ? WHERE fingerprint = ? AND "group" = ?
+            AND interface = ? AND started = ? AND status = ?""",
+            (
+                episode.outcome,
+                episode.told,
+                episode.fingerprint,
+                episode.group,
+                episode.interface,
+                episode.started,
+                episode.status,
+            ),
+        )
+        if cursor.rowcount == 0:
+            return False
+    if change.decision:
+        record(db, change.decision, now)
+    if change.drain:
+        put(db, "drains", change.drain)
+    if change.forget:
+        db.execute("DELETE FROM drains WHERE interface = ?", (change.forget,))
+    return True
+
+
+def _drained(db: sqlite3.Connection, operation: Operation, undo: Reason | None, now: float) -> None:
+    put(
+        db,
+        "drains",
+        Drain(
+            interface=operation.interface,
+            group=operation.group,
+            fingerprint=operation.fingerprint,
+            alertname=operation.alertname,
+            policy=operation.policy,
+            request_id=operation.request_id,
+            since=now,
+            undo=undo or "",
+        ),
+    )
+    _settle(db, operation, Outcome.GIVEN_UP if undo else Outcome.DONE)
+
+
+def _settle(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> None:
+    db.execute(
+        """UPDATE episodes SET outcome = ?, told = '' WHERE fingerprint = ? AND "group" = ?
+        AND interface = ?""",
+        (outcome, operation.fingerprint, operation.group, operation.interface),
+    )
+
+
+def _count_failure(db: sqlite3.Connection, failed: bool, action: Action, now: float) -> None:
+    """A drain that succeeds closes the circuit again."""
+    if failed:
+        db.execute("UPDATE trouble SET failures = failures + 1, failed_at = ?", (now,))
+    elif action is Action.DRAIN:
+        db.execute("UPDATE trouble SET failures = 0")

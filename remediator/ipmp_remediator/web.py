@@ -19,11 +19,12 @@ from aiohttp import web
 
 from ipmp_remediator import metrics as exposition
 from ipmp_remediator.auth import TokenError, TokenFile, Verdict
+from ipmp_remediator.database import StoreError
 from ipmp_remediator.intake import Rules
 from ipmp_remediator.metrics import Metrics
 from ipmp_remediator.payload import MAX_BODY_BYTES, PayloadError, parse
 from ipmp_remediator.receiver import QueueFullError, Receiver
-from ipmp_remediator.store import Store, StoreError
+from ipmp_remediator.store import Store
 
 ALERTS = "/alerts"
 DECISIONS = "/v1/decisions"

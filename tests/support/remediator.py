@@ -29,8 +29,11 @@ max_alert_age = "1h"
 hold_down = "{hold_down}"
 max_pending = {max_pending}
 
+[limits]
+{limits}
 [[policy]]
 name = "drain"
+{policy}
 match = {{ remediation = "drain" }}
 action = "offline"
 
@@ -38,6 +41,18 @@ action = "offline"
 ipmp0 = ["ni0", "ni1", "ni2", "gone0"]
 ipmp1 = ["ni0"]
 """
+
+NO_LIMITS = {
+    "drained_group": '"off"',
+    "drained_host": '"off"',
+    "cooldown": '"0s"',
+    "rate_interface": '"off"',
+    "rate_group": '"off"',
+    "rate_host": '"off"',
+    "loop_guard": '"0s"',
+    "storm": '"off"',
+    "breaker": '"off"',
+}
 
 
 def write_policy(
@@ -47,10 +62,23 @@ def write_policy(
     hold_down: str = "0s",
     max_pending: int = 1000,
     extra: str = "",
+    limits: str = "",
+    policy: str = "",
 ) -> Path:
-    """Write a policy file and its token; `extra` goes to the top level."""
+    """Write a policy file and its token; `extra` goes to the top level, `policy` to the policy.
+
+    Without `limits` there are none but the daemon's.
+    """
     (directory / "token").write_text(TOKEN + "\n")
-    text = POLICY.format(dry_run=str(dry_run).lower(), hold_down=hold_down, max_pending=max_pending)
+    given = {line.split("=")[0].strip() for line in limits.splitlines()}
+    limits += "".join(f"\n{k} = {v}" for k, v in NO_LIMITS.items() if k not in given)
+    text = POLICY.format(
+        dry_run=str(dry_run).lower(),
+        hold_down=hold_down,
+        max_pending=max_pending,
+        limits=limits,
+        policy=policy,
+    )
     path = directory / "remediator.toml"
     path.write_text(extra + text)
     return path

@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from ipmp_remediator.config import POLICY_KEYS, TOP_KEYS, ConfigError, load
-from ipmp_remediator.policy import Authentication
+from ipmp_remediator.access_config import SIGNATURE_KEYS, TLS_KEYS
+from ipmp_remediator.config import (
+    LIMIT_KEYS,
+    PAUSE_KEYS,
+    POLICY_KEYS,
+    TOP_KEYS,
+    WINDOW_KEYS,
+    load,
+)
+from ipmp_remediator.policy import Authentication, Wish
+from ipmp_remediator.reader import ConfigError
 
 GOOD = """
 token_file = "token"
@@ -136,7 +145,7 @@ def test_defaults_are_the_careful_ones(tmp_path: Path) -> None:
     assert config.dry_run
     assert config.max_alert_age == 3600
     assert config.token_file == tmp_path / "token"
-    assert config.authentication is Authentication.BEARER
+    assert config.authentication is Authentication.REQUIRED
     assert config.allow == {("ipmp0", "ni0"), ("ipmp0", "ni1")}
 
 
@@ -161,7 +170,7 @@ action = "offline"
         ("abc", ""): None,
     }
     for (remediation, severity), name in cases.items():
-        policy = config.policy_for({"remediation": remediation, "severity": severity})
+        policy = config.policy_for({"remediation": remediation, "severity": severity}, {})
         assert (policy.name if policy else None) == name
 
 
@@ -169,7 +178,10 @@ def test_the_example_is_valid_and_documents_every_key(tmp_path: Path) -> None:
     example = Path(__file__).parents[3] / "remediator" / "remediator.toml.example"
     config = load(example)
     assert config.dry_run
-    assert len(config.policies) == 2
+    assert {policy.action for policy in config.policies} == set(Wish)
     text = example.read_text()
-    for key in (*TOP_KEYS, *POLICY_KEYS):
+    for key in (
+        *(*TOP_KEYS, *POLICY_KEYS, *LIMIT_KEYS, *WINDOW_KEYS, *PAUSE_KEYS),
+        *(*SIGNATURE_KEYS, *TLS_KEYS),
+    ):
         assert key in text, key
