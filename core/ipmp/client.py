@@ -151,9 +151,25 @@ class Client:
         """Let remediation act again."""
         self._post("/v1/resume", request or OperationRequest())
 
+    def remediation(self, name: str) -> tuple[str, ...]:
+        """Return what the remediator of this host says about an interface or a group."""
+        return self._remediator("GET", f"/v1/explain/{quote(name)}")
+
+    def approvals(self) -> tuple[str, ...]:
+        """Return the drains that wait for an approval, a line for each."""
+        return self._remediator("GET", "/v1/approvals")
+
+    def approve(self, id: str) -> tuple[str, ...]:
+        """Let a drain that waits for it go on; ProblemError when none has this ID."""
+        return self._remediator("POST", f"/v1/approvals/{quote(id)}")
+
     def reload(self) -> int:
         """Make the daemon read its configuration again; return the new generation."""
         return _decode(self._post("/v1/reload", OperationRequest()), _Generation).generation
+
+    def _remediator(self, method: str, target: str) -> tuple[str, ...]:
+        path = self._socket("remediator.sock")
+        return _decode(_request(path, method, target, b"", QUERY_TIMEOUT), _Explanation).sentences
 
     def _socket(self, name: str) -> str:
         return os.path.join(self.run_dir, name)

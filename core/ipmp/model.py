@@ -274,6 +274,7 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: str = ""
     dry_run: bool = False
     actor: str = ""  # a program's own name; the peer's credentials are added by the daemon
+    until: float = 0.0  # of a pause: Unix time at which it ends by itself; 0: never
 
 
 class OperationResult(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -17,6 +17,7 @@ from ipmp_remediator.auth import TokenError, TokenFile
 from ipmp_remediator.config import load
 from ipmp_remediator.daemon_client import DaemonClient
 from ipmp_remediator.database import StoreError
+from ipmp_remediator.desk import SOCKET, Desk
 from ipmp_remediator.intake import Rules
 from ipmp_remediator.journal import Journal
 from ipmp_remediator.metrics import Metrics
@@ -148,9 +149,21 @@ class Remediator:
             telemetry_path=self._settings.telemetry_path,
             version=version("ipmp"),
         )
+        await self._open_desk(Desk(store, daemon, lambda: self._config, self._worker.wake))
         task = asyncio.create_task(self._worker.run())
         self._resources.push_async_callback(_cancel, task)
         await self._listen(site.application())
+
+    async def _open_desk(self, desk: Desk) -> None:
+        """Without its socket only `ipmp approve` and a part of `ipmp explain` are missing."""
+        path = self._settings.run_dir / SOCKET
+        try:
+            runner = await desk.serve(path)
+        except OSError as error:
+            why = error.strerror or str(error)
+            _log.warning(f"cannot listen on {path} for `ipmp approve` and `ipmp explain`: {why}")
+        else:
+            self._resources.push_async_callback(runner.cleanup)
 
     async def _open_store(self) -> Store:
         directory = self._settings.state_dir

@@ -41,7 +41,7 @@ class Database:
         thread = ThreadPoolExecutor(1, "store")
         try:
             loop = asyncio.get_running_loop()
-            connection = await loop.run_in_executor(thread, _connect, path)
+            connection = await loop.run_in_executor(thread, connect, path)
         except sqlite3.Error as error:
             thread.shutdown(wait=False)
             raise StoreError(f"cannot use {path}: {error}") from error
@@ -81,7 +81,8 @@ class Database:
         self._writing = None
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file, with its tables."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_WAIT)
     try:
         connection.row_factory = sqlite3.Row

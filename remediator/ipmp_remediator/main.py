@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import ipaddress
 import signal
+import sqlite3
 import sys
+import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +18,10 @@ import structlog
 from ipmp import logs
 from ipmp.client import default_run_dir
 from ipmp_remediator.app import Address, Remediator, Settings, StartError, read_policy
+from ipmp_remediator.payload import PayloadError
 from ipmp_remediator.reader import ConfigError
+from ipmp_remediator.receiver import QueueFullError
+from ipmp_remediator.rehearsal import rehearse
 from ipmp_remediator.web import RESERVED_PATHS
 
 _DEFAULT_ADDRESS = Address("127.0.0.1", 10089)
@@ -40,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.check:
             read_policy(settings)
             print(f"{settings.config_file}: no mistakes found")
+        elif arguments.test_payload:
+            return _rehearse(settings, arguments.test_payload)
         else:
             asyncio.run(_serve(settings))
     except ConfigError as error:
@@ -50,6 +57,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ipmp_remediator: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _rehearse(settings: Settings, payload: Path) -> int:
+    """Print what a notification would do, and why."""
+    config = read_policy(settings)
+    try:
+        sentences = rehearse(config, payload, settings.run_dir, settings.state_dir, time.time())
+    except OSError as error:
+        print(f"ipmp_remediator: cannot read {payload}: {error.strerror}", file=sys.stderr)
+    except PayloadError as error:
+        print(
+            f"ipmp_remediator: {payload} is no notification of version 4: {error}", file=sys.stderr
+        )
+    except (QueueFullError, sqlite3.Error) as error:
+        why = str(error) or "the queue is full (max_pending)"
+        print(f"ipmp_remediator: it would be answered with 503: {why}", file=sys.stderr)
+    else:
+        print("\n".join(sentences))
+        return 0
+    return 1
 
 
 async def _serve(settings: Settings) -> None:
@@ -109,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
         help="where the queue is kept (default /var/lib/ipmp-remediator)",
     )
     add("--dry-run", action="store_true", help="change nothing, whatever the policy file says")
+    add(
+        "--test-payload",
+        type=Path,
+        metavar="FILE",
+        help="say what the notification in FILE would do, and why, and exit",
+    )
     add("--check", action="store_true", help="check the policy file and exit")
     logs.add_flags(parser)
     add("--version", action="version", version=f"ipmp_remediator {version('ipmp')}")

@@ -50,7 +50,7 @@ class Store:
 
     async def memory(self) -> Memory:
         """Read all that planning needs."""
-        return await self.database.run(_memory)
+        return await self.database.run(read_memory)
 
     async def pending(self) -> int:
         """Count the episodes that wait for their drain, and the drains that are to end."""
@@ -199,7 +199,8 @@ def count_pending(db: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def _memory(db: sqlite3.Connection) -> Memory:
+def read_memory(db: sqlite3.Connection) -> Memory:
+    """Read all that planning needs."""
     return Memory(
         episodes=select(
             db,

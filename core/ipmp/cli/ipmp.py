@@ -21,6 +21,7 @@ COMMANDS = {
     "forget": "ipmp.cli.orders",
     "pause": "ipmp.cli.orders",
     "resume": "ipmp.cli.orders",
+    "approve": "ipmp.cli.orders",
     "reload": "ipmp.cli.orders",
     "lab": "ipmp.cli.lab",
     "demo": "ipmp.cli.demo",

@@ -1,15 +1,20 @@
-"""`ipmp hold|release|forget|pause|resume|reload`: what an operator tells the daemon."""
+"""`ipmp hold|release|forget|pause|resume|approve|reload`: what an operator tells the daemon."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from typing import TYPE_CHECKING
 
-from ipmp.client import Client
+from ipmp.client import Client, DaemonUnavailable
 from ipmp.model import OperationRequest
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -34,9 +39,15 @@ def add_parser(subparsers: Subparsers) -> None:
     forget.set_defaults(func=_forget)
     pause = subparsers.add_parser("pause", help="pause remediation on this host")
     pause.add_argument("--reason", required=True)
+    pause.add_argument(
+        "--for", dest="seconds", type=_duration, default=0.0, metavar="TIME", help="for example 2h"
+    )
     pause.set_defaults(func=_pause)
     resume = subparsers.add_parser("resume", help="let remediation act again")
     resume.set_defaults(func=_resume)
+    approve = subparsers.add_parser("approve", help="let a drain go on that waits for approval")
+    approve.add_argument("id", nargs="?", help="which one; without it, those that wait are listed")
+    approve.set_defaults(func=_approve)
     reload = subparsers.add_parser("reload", help="make mpathd read its configuration again")
     reload.set_defaults(func=_reload)
 
@@ -65,8 +76,29 @@ def _forget(options: argparse.Namespace) -> int:
 
 
 def _pause(options: argparse.Namespace) -> int:
-    Client(options.run_dir).pause(OperationRequest(reason=options.reason, actor="ipmp"))
+    until = time.time() + options.seconds if options.seconds else 0.0
+    request = OperationRequest(reason=options.reason, actor="ipmp", until=until)
+    Client(options.run_dir).pause(request)
     return 0
+
+
+def _approve(options: argparse.Namespace) -> int:
+    client = Client(options.run_dir)
+    try:
+        sentences = client.approve(options.id) if options.id else client.approvals()
+    except DaemonUnavailable:
+        print("ipmp: cannot contact ipmp_remediator; is it running?", file=sys.stderr)
+        return 1
+    for sentence in sentences:
+        print(sentence)
+    return 0
+
+
+def _duration(text: str) -> float:
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isascii() or not number.isdigit() or int(number) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a time such as 90s, 30m, 2h or 1d")
+    return int(number) * _UNITS[unit]
 
 
 def _resume(options: argparse.Namespace) -> int:

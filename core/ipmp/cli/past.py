@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ipmp.client import Client
+from ipmp.client import Client, ClientError
 from ipmp.model import Event
 
 if TYPE_CHECKING:
@@ -50,8 +51,12 @@ def _history(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    for sentence in Client(options.run_dir).explain(options.object):
+    client = Client(options.run_dir)
+    for sentence in client.explain(options.object):
         print(sentence)
+    with suppress(ClientError):  # there may be no remediator on this host
+        for sentence in client.remediation(options.object):
+            print(sentence)
     return 0
 
 

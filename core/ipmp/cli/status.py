@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,7 +43,9 @@ def _status(options: argparse.Namespace) -> int:
         _print_group(status, group, colour)
     if status.daemon.paused is not None:
         paused = status.daemon.paused
-        print(f"Remediation is paused by {paused.actor}: {paused.reason}")
+        end = datetime.fromtimestamp(paused.until).astimezone() if paused.until else None
+        until = f" until {end:%Y-%m-%d %H:%M}" if end else ""
+        print(f"Remediation is paused by {paused.actor}{until}: {paused.reason}")
     if status.daemon.config_error:
         print(f"The configuration could not be reloaded: {status.daemon.config_error}")
     return 0

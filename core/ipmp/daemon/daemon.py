@@ -28,6 +28,7 @@ from ipmp.daemon.groups import Groups
 from ipmp.daemon.heartbeat import Heartbeat
 from ipmp.daemon.journal import Journal
 from ipmp.daemon.operations import operate
+from ipmp.daemon.pausing import Pausing
 from ipmp.daemon.runner import Runner
 from ipmp.daemon.statistics import statistics
 from ipmp.daemon.sysctls import SysctlKeeper, check
@@ -42,7 +43,6 @@ from ipmp.model import (
     DaemonStatus,
     Event,
     Family,
-    HoldIntent,
     OperationRequest,
     OperationResult,
     ProbeReport,
@@ -74,6 +74,7 @@ class Daemon:
         self.monotonic, self.wall = clock.monotonic, clock.wall
         self.journal = Journal(history, clock.wall)
         self.intent: Intent = store.load_intent()
+        self._pausing = Pausing(self)
         self._config = config
         self._store = store
         self._sysctls = SysctlKeeper(self)
@@ -86,7 +87,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._reload_ok, self._reload_time, self._reload_error = True, self._started, ""
         self._counts = Counts()
-        self._heartbeat = Heartbeat(self.monotonic, self._poll_carriers)
+        self._heartbeat = Heartbeat(self.monotonic, self._beat)
         self._clean_start = self.intent.clean
 
     # Life ---------------------------------------------------------------------------------------
@@ -135,7 +136,8 @@ class Daemon:
         refused = "" if self._reload_ok else "; the last configuration was not accepted"
         return self._groups.summary() + refused
 
-    def _poll_carriers(self) -> None:
+    def _beat(self) -> None:
+        self._pausing.expire()
         for runner in self.runners.values():
             runner.poll_carrier()
 
@@ -237,16 +239,11 @@ class Daemon:
 
     async def pause(self, request: OperationRequest, actor: str) -> None:
         """Pause remediation on this host; the daemon's own failover goes on."""
-        self.intent.paused = HoldIntent(request.reason, actor, self.wall())
-        self.save_intent()
-        why = f"({request.reason})" if request.reason else ""
-        self.emit([Decision(Kind.PAUSE, Reason.OPERATOR, actor=actor, detail={"why": why})])
+        self._pausing.pause(request, actor)
 
     async def resume(self, request: OperationRequest, actor: str) -> None:
         """Resume remediation."""
-        self.intent.paused = None
-        self.save_intent()
-        self.emit([Decision(Kind.RESUME, Reason.OPERATOR, actor=actor)])
+        self._pausing.resume(actor)
 
     def events_after(self, id: int) -> list[Event]:
         """Events after number `id`, of those still in memory."""
