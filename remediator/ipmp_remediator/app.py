@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from ipmp_remediator.auth import TokenError, TokenFile
+from ipmp_remediator.access import Gate, SecretError, TlsError, server_context
 from ipmp_remediator.config import load
 from ipmp_remediator.daemon_client import DaemonClient
 from ipmp_remediator.database import StoreError
@@ -69,15 +69,16 @@ def read_policy(settings: Settings) -> Config:
     """Read the policy file and its credentials; raise ConfigError with every mistake."""
     config = load(settings.config_file)
     errors = []
-    if config.token_file:
-        try:
-            TokenFile(config.token_file).token()
-        except TokenError as error:
-            errors.append(f"{settings.config_file}: {error}")
+    try:
+        Gate(config).check_secrets()
+        if config.tls:
+            server_context(config.tls)
+    except (SecretError, TlsError) as error:
+        errors.append(f"{settings.config_file}: {error}")
     if config.authentication is Authentication.NONE:
         errors += [
             f'{settings.config_file}: authentication is "none", so {address} cannot be listened '
-            "on, only loopback addresses; set token_file"
+            "on, only loopback addresses; set token_file or another credential"
             for address in settings.listen
             if not address.loopback
         ]
@@ -94,7 +95,7 @@ class Remediator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._config = read_policy(settings)
-        self._token = _token_file(self._config)
+        self._gate = Gate(self._config)
         self._resources = AsyncExitStack()
         self._worker: Worker
         self.metrics = Metrics()
@@ -126,8 +127,10 @@ class Remediator:
             for sentence in error.errors:
                 _log.error(f"the policy was not reloaded, the old one stays in force: {sentence}")
             return False
+        if config.tls != self._config.tls:
+            _log.warning("[tls] has changed, which takes effect at the next start")
         self._config = config
-        self._token = _token_file(config)
+        self._gate = Gate(config)
         self.metrics.dry_run.set(config.dry_run)
         self._worker.wake()
         _log.info("the policy was reloaded", file=str(self._settings.config_file))
@@ -143,16 +146,16 @@ class Remediator:
             store,
             Receiver(store.database, self.metrics, journal),
             self.metrics,
-            admission=lambda: self._token,
+            gate=lambda: self._gate,
             rules=lambda: Rules(config=self._config, members=self.members),
             received=self._worker.wake,
             telemetry_path=self._settings.telemetry_path,
             version=version("ipmp"),
         )
-        await self._open_desk(Desk(store, daemon, lambda: self._config, self._worker.wake))
         task = asyncio.create_task(self._worker.run())
         self._resources.push_async_callback(_cancel, task)
         await self._listen(site.application())
+        await self._open_desk(Desk(store, daemon, lambda: self._config, self._worker.wake))
 
     async def _open_desk(self, desk: Desk) -> None:
         """Without its socket only `ipmp approve` and a part of `ipmp explain` are missing."""
@@ -191,19 +194,17 @@ class Remediator:
         )
         await runner.setup()
         self._resources.push_async_callback(runner.cleanup)
+        tls = server_context(self._config.tls) if self._config.tls else None
         for address in self._settings.listen:
             try:
-                await web.TCPSite(runner, address.host or None, address.port).start()
+                site = web.TCPSite(runner, address.host or None, address.port, ssl_context=tls)
+                await site.start()
             except OSError as error:
                 why = error.strerror or str(error)
                 raise StartError(f"cannot listen on {address}: {why}") from error
         self.addresses = tuple(Address(host=a[0], port=a[1]) for a in runner.addresses)
         for address in self.addresses:
-            _log.info(f"listening on http://{address}")
-
-
-def _token_file(config: Config) -> TokenFile | None:
-    return TokenFile(config.token_file) if config.token_file else None
+            _log.info(f"listening on {'https' if tls else 'http'}://{address}")
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -27,8 +27,8 @@ from ipmp_remediator.state import Memory, Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_CODES = ("202", "400", "401", "405", "408", "413", "415", "503")
-_AUTHENTICATION_METHODS = ("none", "bearer", "other")
+_CODES = ("202", "400", "401", "403", "405", "408", "413", "415", "503")
+_AUTHENTICATION_METHODS = ("none", "bearer", "basic", "signature", "certificate", "other")
 _DURATION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -48,7 +48,7 @@ class Metrics:
         )
         self.authentication_failures = self._counter(
             "ipmp_webhook_authentication_failures",
-            "Requests refused with 401, by method tried: none (no credentials), bearer, other.",
+            "Requests refused with 401 or 403, by method tried; none: no credentials at all.",
             "method",
         )
         self.request_duration = Histogram(

@@ -17,6 +17,7 @@ import msgspec
 MAX_BODY_BYTES = 256 * 1024  # one alert is about 1 kB
 MAX_ALERTS = 1000
 MAX_LABELS = 64
+MAX_DEPTH = 16  # Alertmanager's own need 4
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -83,6 +84,7 @@ def parse(body: bytes) -> Notification:
         document = json.loads(
             body.decode("utf-8"), object_pairs_hook=_strict_object, parse_constant=_no_constant
         )
+        _require_shallow(document, MAX_DEPTH)
         return msgspec.convert(document, Notification)
     except RecursionError as error:
         raise PayloadError("nested too deeply") from error
@@ -100,6 +102,18 @@ def _strict_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         if isinstance(value, str):
             value.encode()
     return result
+
+
+def _require_shallow(value: object, left: int) -> None:
+    """Refuse what is nested deeper than any notification is."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return
+    if left == 0:
+        raise ValueError("nested too deeply")
+    for item in value:
+        _require_shallow(item, left - 1)
 
 
 def _no_constant(name: str) -> NoReturn:

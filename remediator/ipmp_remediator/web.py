@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 
 from ipmp_remediator import metrics as exposition
-from ipmp_remediator.auth import TokenError, TokenFile, Verdict
+from ipmp_remediator.access import Credentials, Gate, SecretError, Verdict
 from ipmp_remediator.database import StoreError
 from ipmp_remediator.intake import Rules
 from ipmp_remediator.metrics import Metrics
@@ -33,8 +33,6 @@ READY = "/-/ready"
 RESERVED_PATHS = ("/", ALERTS, DECISIONS, HEALTHY, READY)
 _BODY_TIMEOUT = 10.0
 _MAX_DECISIONS = 1000
-
-_METHOD = {Verdict.MISSING: "none", Verdict.WRONG: "bearer", Verdict.OTHER_SCHEME: "other"}
 
 _log = structlog.get_logger()
 
@@ -52,7 +50,7 @@ class Refused(Exception):
 
 
 class Web:
-    """The handlers; `admission` and `rules` are asked for each request, they may change."""
+    """The handlers; `gate` and `rules` are asked for each request, they may change."""
 
     def __init__(
         self,
@@ -60,7 +58,7 @@ class Web:
         receiver: Receiver,
         metrics: Metrics,
         *,
-        admission: Callable[[], TokenFile | None],
+        gate: Callable[[], Gate],
         rules: Callable[[], Rules],
         received: Callable[[], None],
         telemetry_path: str,
@@ -69,7 +67,7 @@ class Web:
         self._store = store
         self._receiver = receiver
         self._metrics = metrics
-        self._admission = admission
+        self._gate = gate
         self._rules = rules
         self._received = received
         self._telemetry_path = telemetry_path
@@ -106,8 +104,13 @@ class Web:
         return response
 
     async def _alerts(self, request: web.Request) -> web.Response:
-        self._authenticate(request)
+        gate, credentials = self._gate(), _credentials(request)
+        signed = gate.needs_body(credentials)  # else nobody is read from who is not known
+        if not signed:
+            await self._authenticate(request, gate, credentials, None)
         body = await _body(request)
+        if signed:
+            await self._authenticate(request, gate, credentials, body)
         try:
             notification = parse(body)
         except PayloadError as error:
@@ -130,7 +133,7 @@ class Web:
         return _sentence(202, "stored")
 
     async def _decisions(self, request: web.Request) -> web.Response:
-        self._authenticate(request)
+        await self._authenticate(request, self._gate(), _credentials(request), None)
         text = request.query.get("limit", "100")
         limit = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
         if not 1 <= limit <= _MAX_DECISIONS:
@@ -161,22 +164,25 @@ class Web:
         text = _LANDING.format(version=html.escape(self._version), path=path)
         return web.Response(text=text, content_type="text/html")
 
-    def _authenticate(self, request: web.Request) -> None:
-        credentials = self._admission()
-        if credentials is None:
-            return
+    async def _authenticate(
+        self, request: web.Request, gate: Gate, credentials: Credentials, body: bytes | None
+    ) -> None:
         try:
-            verdict = credentials.judge(request.headers.get("Authorization"))
-        except TokenError as error:
+            verdict = await gate.judge(credentials, body)
+        except SecretError as error:
             _log.error(f"nobody can be authenticated: {error}")
             raise Refused(503, "authentication is not possible now; see the log") from error
         if verdict is Verdict.ADMITTED:
             return
         if request.path == ALERTS:
-            self._metrics.authentication_failures.labels(_METHOD[verdict]).inc()
-        raise Refused(
-            401, "a valid bearer token is required", {"WWW-Authenticate": 'Bearer realm="ipmp"'}
-        )
+            self._metrics.authentication_failures.labels(verdict.value).inc()
+        if verdict is Verdict.WRONG_CERTIFICATE:
+            raise Refused(403, "no name of the client's certificate is allowed here")
+        raise Refused(401, "valid credentials are required", {"WWW-Authenticate": gate.challenge})
+
+
+def _credentials(request: web.Request) -> Credentials:
+    return Credentials(request.headers, request.get_extra_info("peercert"))
 
 
 async def _body(request: web.Request) -> bytes:
@@ -208,7 +214,7 @@ _LANDING = """<!DOCTYPE html>
 <p>Takes interfaces offline, and online again, when Alertmanager says so. Version {version}.</p>
 <ul>
 <li><a href="{path}">Metrics</a></li>
-<li><a href="/v1/decisions">Decisions</a> (needs the token)</li>
+<li><a href="/v1/decisions">Decisions</a> (needs credentials)</li>
 <li><a href="/-/healthy">Healthy</a>, <a href="/-/ready">ready</a></li>
 <li><code>POST /alerts</code>: Alertmanager notifications, version 4</li>
 </ul>
