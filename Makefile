@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 export PATH := $(PATH):/usr/sbin:/sbin:$(CURDIR)/.tools/bin
 
-.PHONY: help setup demo test soak mutants lint format bench endurance tools dashboards clean
+.PHONY: help setup demo test soak mutants storm fuzz lint format bench endurance tools dashboards clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -43,6 +43,12 @@ mutants: $(READY) ## plant bugs and let the simulator find each of them (SEEDS=n
 soak: $(READY) ## explore orders of events in the simulator (SEEDS=n, EVENTS=n; SEED=n plays one again)
 	@$(BIN)/python -m tests.simulation.soak $(if $(SEED),--seed $(SEED)) \
 		$(if $(SEEDS),--seeds $(SEEDS)) $(if $(EVENTS),--events $(EVENTS))
+
+storm: $(READY) ## 10,000 notifications to a remediator that is killed meanwhile (POSTS=n, SEED=n)
+	@$(BIN)/python -m tests.storm $(if $(POSTS),--posts $(POSTS)) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(READY) ## a million inputs for the parsers of payload and policy (INPUTS=n, SEED=n)
+	@$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## style, types, architecture
 	@$(BIN)/ruff check .

@@ -292,6 +292,11 @@ class Subprocess(Api):
             await self._reader
         return status
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         assert self._process
         self._process.send_signal(number)
