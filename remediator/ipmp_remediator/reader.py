@@ -48,7 +48,7 @@ def parse(path: Path) -> Table:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
         why = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
-        raise ConfigError([f"{path}: not valid TOML: {why}"]) from error
+        raise ConfigError([f"{path}: not valid TOML: {_printable(why)}"]) from error
 
 
 def duration(text: str) -> float | None:
@@ -56,6 +56,10 @@ def duration(text: str) -> float | None:
     if len(text) > 20 or not text.isascii() or not _DURATION.fullmatch(text):
         return None
     return sum(int(n) * _UNITS[unit] for n, unit in _DURATION_PART.findall(text))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class Reader:
@@ -66,8 +70,8 @@ class Reader:
         self.errors: list[str] = []
 
     def error(self, key: str, sentence: str) -> None:
-        """Note a mistake."""
-        self.errors.append(f"{self.path}: {key} {sentence}")
+        """Note a mistake, in one line whatever the file contains."""
+        self.errors.append(f"{self.path}: {_printable(f'{key} {sentence}')}")
 
     def unknown_keys(self, table: Table, known: Iterable[str], at: str) -> None:
         """Note every key that is not known."""

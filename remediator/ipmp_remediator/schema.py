@@ -21,6 +21,8 @@ CREATE TABLE IF NOT EXISTS episodes (
     PRIMARY KEY (fingerprint, "group", interface)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS episodes_firing ON episodes (status) WHERE status = 'firing';
+CREATE INDEX IF NOT EXISTS episodes_pending ON episodes (outcome)
+    WHERE status = 'firing' AND wish = 'offline' AND outcome = 'pending';
 CREATE INDEX IF NOT EXISTS episodes_by_interface ON episodes (interface);
 
 CREATE TABLE IF NOT EXISTS drains (

@@ -27,7 +27,8 @@ from ipmp_remediator.store import Store
 OBSERVE_INTERVAL = 30.0  # seconds between looks at the daemon while nothing is to be done
 _PRUNE_INTERVAL = 3600.0
 _PAUSE_AFTER_ERROR = 1.0
-_PAUSE_BETWEEN = 0.02  # what comes in a burst is looked at together
+_PAUSE_BETWEEN = 0.02  # seconds; what comes in a burst is looked at together
+_PAUSE_SHARE = 4.0  # and a look takes at most a fifth of the time, however much is open
 
 _log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ class Worker:
         """Work until cancelled; what was begun is taken up again after the next start."""
         while True:
             self._wake.clear()
+            began = time.monotonic()
             try:
                 delay = await self._step()
             except StoreError as error:
@@ -69,9 +71,10 @@ class Worker:
             except Exception:
                 _log.exception("the worker met an error that it did not expect; it goes on")
                 delay = _PAUSE_AFTER_ERROR
-            await asyncio.sleep(min(delay, _PAUSE_BETWEEN))
+            pause = max(_PAUSE_BETWEEN, _PAUSE_SHARE * (time.monotonic() - began))
+            await asyncio.sleep(min(delay, pause))
             try:
-                async with asyncio.timeout(max(0.0, delay - _PAUSE_BETWEEN)):
+                async with asyncio.timeout(max(0.0, delay - pause)):
                     await self._wake.wait()
             except TimeoutError:
                 pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import bulk, busy, cost, failover, probing, scrape, silent
+from tests.bench import bulk, busy, cost, failover, probing, receiver, scrape, silent
 
 ALL = {
     "cost": cost.main,
@@ -12,6 +12,7 @@ ALL = {
     "silent": silent.main,
     "probing": probing.main,
     "bulk": bulk.main,
+    "receiver": receiver.main,
     "scrape": scrape.main,
 }
 LONG = {"busy": busy.main}  # only when named

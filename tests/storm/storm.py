@@ -54,6 +54,7 @@ class Storm:
         self._up = asyncio.Event()
         self._now = time.time()
         self._episode = dict.fromkeys(self._interfaces, -1)
+        self._open: set[str] = set()
         self._model = Model()
         self.result = Result()
 
@@ -128,12 +129,14 @@ class Storm:
         news: list[News] = []
         for name in self._interfaces:
             dice, episode = self._random.random(), self._episode[name]
-            if dice < 0.4:  # the next episode begins, the last one has ended at the latest now
+            if dice < 0.5 and name not in self._open:  # the next one begins; old news comes late
                 if episode >= 0:
-                    news += [News(name, episode, False)] * REPLAYS
+                    news += [News(name, episode, False), News(name, episode, True)] * REPLAYS
                 self._episode[name] = episode + 1
+                self._open.add(name)
                 news += [News(name, episode + 1, True)] * REPLAYS
-            elif dice < 0.8 and episode >= 0:
+            elif dice < 0.8 and episode >= 0:  # it ends, or has ended
+                self._open.discard(name)
                 news += [News(name, episode, True), News(name, episode, False)] * REPLAYS
         self._random.shuffle(news)
         posts = []

@@ -73,6 +73,7 @@ class FakeDaemon:
         self.effects: list[tuple[str, str]] = []
         self.requests: list[tuple[str, str, OperationRequest]] = []
         self.busy = 0  # so many operations are answered with `busy`
+        self.fragile = False  # every group with an offline interface fails
         self.before_effect = Gate()
         self.after_effect = Gate()
         self._answers: dict[str, asyncio.Task[web.Response]] = {}
@@ -112,7 +113,7 @@ class FakeDaemon:
             groups=tuple(
                 GroupStatus(
                     name=name,
-                    state=GroupState.OK,
+                    state=self._state(members),
                     interfaces=members,
                     usable=len(self._usable(members)),
                     min_usable=self.min_usable,
@@ -201,6 +202,10 @@ class FakeDaemon:
         if operation == "offline" and len(self._usable(members)) <= self.min_usable:
             return ProblemCode.MINIMUM_REDUNDANCY
         return None
+
+    def _state(self, members: Iterable[str]) -> GroupState:
+        hurt = self.fragile and any(name in self.offline for name in members)
+        return GroupState.FAILED if hurt else GroupState.OK
 
     def _usable(self, members: Iterable[str]) -> list[str]:
         return [name for name in members if name not in self.offline]

@@ -28,6 +28,8 @@ def _resolved(firing: dict[str, object]) -> dict[str, object]:
     return firing | {"status": "resolved", "endsAt": alert(status="resolved")["endsAt"]}
 
 
+@pytest.mark.checklist("7.1", 1)
+@pytest.mark.checklist("7.1", 16)
 async def test_firing_drains_and_resolved_brings_back(
     remediator: InProcess, daemon: FakeDaemon
 ) -> None:
@@ -51,6 +53,7 @@ async def test_firing_drains_and_resolved_brings_back(
         await remediator.counts(1, name, status=status)
 
 
+@pytest.mark.checklist("7.1", 14)
 async def test_fifty_deliveries_are_one_action(remediator: InProcess, daemon: FakeDaemon) -> None:
     firing = alert()
     statuses = await asyncio.gather(*(remediator.post(firing) for _ in range(50)))
@@ -64,6 +67,7 @@ async def test_fifty_deliveries_are_one_action(remediator: InProcess, daemon: Fa
     assert (await remediator.verdicts()).count(("ignored", "duplicate")) == 52
 
 
+@pytest.mark.checklist("7.1", 2)
 async def test_each_alert_is_judged_by_itself(remediator: InProcess, daemon: FakeDaemon) -> None:
     """A firing group may hold resolved alerts; the top-level status says nothing."""
     firing = await _drain(remediator)
@@ -90,6 +94,7 @@ async def test_flips_end_as_the_last_news_says(remediator: InProcess, daemon: Fa
     assert "ni0" in daemon.offline
 
 
+@pytest.mark.checklist("7.1", 15)
 async def test_reordered_deliveries_end_like_ordered_ones(
     remediator: InProcess, daemon: FakeDaemon
 ) -> None:
@@ -109,6 +114,7 @@ async def test_reordered_deliveries_end_like_ordered_ones(
     assert "ni0" not in daemon.offline
 
 
+@pytest.mark.checklist("7.1", 15)
 async def test_firing_after_its_own_resolution_is_stale(
     remediator: InProcess, daemon: FakeDaemon
 ) -> None:
@@ -153,6 +159,7 @@ async def test_resolution_with_a_merged_start_counts(
     assert daemon.effects == [OFF, ON]
 
 
+@pytest.mark.checklist("7.1", 15)
 async def test_an_old_alert_is_not_acted_on(remediator: InProcess, daemon: FakeDaemon) -> None:
     assert await remediator.post(alert(started=time.time() - 3700)) == 202
     await remediator.decided("refused", "stale")
@@ -186,6 +193,7 @@ async def test_the_end_of_a_long_episode_counts(
         ({"remediation": "drain2"}, "ignored", "no_policy"),
     ],
 )
+@pytest.mark.checklist("7.1", 31)
 async def test_what_is_not_allowed_is_recorded_and_changes_nothing(
     remediator: InProcess, daemon: FakeDaemon, fields: dict[str, str], kind: str, reason: str
 ) -> None:
@@ -199,6 +207,7 @@ async def test_what_is_not_allowed_is_recorded_and_changes_nothing(
         await remediator.counts(1, "ipmp_remediation_refusals_total", **labels)
 
 
+@pytest.mark.checklist("7.1", 21)
 async def test_the_last_usable_interface_is_refused_until_another_is_back(
     remediator: InProcess, daemon: FakeDaemon
 ) -> None:
@@ -216,6 +225,7 @@ async def test_the_last_usable_interface_is_refused_until_another_is_back(
     assert daemon.effects[2:] == [("online", "ni1"), OFF]
 
 
+@pytest.mark.checklist("7.1", 32)
 async def test_what_an_operator_took_offline_stays_so(
     remediator: InProcess, daemon: FakeDaemon
 ) -> None:
@@ -230,6 +240,7 @@ async def test_what_an_operator_took_offline_stays_so(
     assert "ni0" in daemon.offline
 
 
+@pytest.mark.checklist("7.1", 32)
 async def test_an_operator_who_takes_over_our_drain_keeps_it(
     remediator: InProcess, daemon: FakeDaemon
 ) -> None:
@@ -295,6 +306,7 @@ async def test_a_hold_refuses_a_drain_and_delays_an_undrain(
     assert daemon.effects == [OFF, ON, ("offline", "ni1")]
 
 
+@pytest.mark.checklist("7.1", 29)
 async def test_a_pause_refuses_a_drain_and_delays_an_undrain(
     remediator: InProcess, daemon: FakeDaemon
 ) -> None:
@@ -310,6 +322,7 @@ async def test_a_pause_refuses_a_drain_and_delays_an_undrain(
     assert daemon.effects == [OFF, ON, ("offline", "ni1")]
 
 
+@pytest.mark.checklist("7.1", 34)
 async def test_a_busy_daemon_is_asked_again(remediator: InProcess, daemon: FakeDaemon) -> None:
     daemon.busy = 2
     assert await remediator.post(alert()) == 202
@@ -327,6 +340,7 @@ async def test_odd_alert_names_are_no_obstacle(
     assert daemon.effects == [OFF]
 
 
+@pytest.mark.checklist("7.1", 34)
 async def test_jobs_wait_for_the_daemon(tmp_path: Path, run_dir: Path) -> None:
     daemon = FakeDaemon(run_dir, {"ipmp0": ("ni0", "ni1")})
     async with InProcess(tmp_path, run_dir, write_policy(tmp_path)) as remediator:
@@ -360,6 +374,7 @@ async def test_resolved_while_the_daemon_was_away_drains_nothing(
             await daemon.stop()
 
 
+@pytest.mark.checklist("7.1", 25)
 async def test_hold_down_waits_and_a_new_episode_ends_it(
     tmp_path: Path, run_dir: Path, daemon: FakeDaemon
 ) -> None:
@@ -379,6 +394,7 @@ async def test_hold_down_waits_and_a_new_episode_ends_it(
         assert daemon.effects == [OFF, ON]
 
 
+@pytest.mark.checklist("7.1", 27)
 async def test_dry_run_asks_and_changes_nothing(
     tmp_path: Path, run_dir: Path, daemon: FakeDaemon
 ) -> None:

@@ -44,6 +44,7 @@ def _one_sentence(result: subprocess.CompletedProcess[str], *words: str) -> None
     assert all(word in lines[0] for word in words), lines[0]
 
 
+@pytest.mark.checklist("7.1", 43)
 async def test_reload_is_all_or_nothing(tmp_path: Path, run_dir: Path, daemon: FakeDaemon) -> None:
     policy = write_policy(tmp_path, dry_run=True)
     process = Subprocess(tmp_path, run_dir, policy)
@@ -62,6 +63,7 @@ async def test_reload_is_all_or_nothing(tmp_path: Path, run_dir: Path, daemon: F
     assert await process.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.checklist("7.1", 27)
 async def test_dry_run_flag_outranks_the_file(
     tmp_path: Path, run_dir: Path, daemon: FakeDaemon
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_broken_store_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", [":0", "0.0.0.0:0", "192.0.2.1:0", "[::]:0"])
+@pytest.mark.checklist("7.1", 4)
 def test_without_credentials_only_loopback(
     tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +147,7 @@ def test_an_unusable_token_file_is_an_error(
     assert str(token) in capsys.readouterr().err
 
 
+@pytest.mark.checklist("7.1", 42)
 def test_check_and_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     policy = write_policy(tmp_path)
     assert main(["--config.file", str(policy), "--check"]) == 0

@@ -6,10 +6,13 @@ import asyncio
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.support.fake_control_daemon import FakeDaemon
 from tests.support.remediator import Subprocess, alert, until, write_policy
 
 
+@pytest.mark.checklist("7.1", 12)
 async def test_killed_between_storing_and_acting(tmp_path: Path, run_dir: Path) -> None:
     """The daemon is away, so the accepted alert exists only on disk when the kill comes."""
     daemon = FakeDaemon(run_dir, {"ipmp0": ("ni0", "ni1")})
@@ -27,6 +30,7 @@ async def test_killed_between_storing_and_acting(tmp_path: Path, run_dir: Path) 
         await daemon.stop()
 
 
+@pytest.mark.checklist("7.1", 37)
 async def test_killed_before_and_after_the_effect(
     tmp_path: Path, run_dir: Path, daemon: FakeDaemon
 ) -> None:
@@ -79,6 +83,7 @@ async def test_resolved_while_a_killed_request_is_still_worked_on(
     assert await process.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.checklist("7.1", 12)
 async def test_what_it_drained_is_remembered_across_a_kill(
     tmp_path: Path, run_dir: Path, daemon: FakeDaemon
 ) -> None:

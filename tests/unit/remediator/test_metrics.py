@@ -13,6 +13,7 @@ from tests.support.remediator import InProcess, alert
 from tests.support.tools import need
 
 
+@pytest.mark.checklist("7.1", 40)
 async def test_everything_starts_at_zero(remediator: InProcess) -> None:
     for action in ("drain", "undrain"):
         for reason in REFUSAL_REASONS:
@@ -41,6 +42,7 @@ def test_two_remediators_in_one_process_share_nothing() -> None:
 
 
 @pytest.mark.prometheus
+@pytest.mark.checklist("7.1", 40)
 async def test_promtool_finds_nothing_to_say(remediator: InProcess, daemon: FakeDaemon) -> None:
     assert await remediator.post(alert(), alert("nope9")) == 202
     await remediator.decided("drained", "firing")

@@ -103,6 +103,17 @@ def test_each_mistake_is_one_sentence(tmp_path: Path, old: str, new: str, key: s
     assert "\n" not in sentence
 
 
+def test_what_the_file_contains_breaks_no_line_of_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "remediator.toml"
+    path.write_text(
+        GOOD.replace('"offline"', '"off\\nline\\u001b[2J"') + '"a\\nb" = ["ni0"]\n"c\\nd" = 1'
+    )
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    assert len(raised.value.errors) == 2
+    assert all(sentence.isprintable() for sentence in raised.value.errors)
+
+
 def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
     path = tmp_path / "remediator.toml"
     path.write_text(
@@ -138,6 +149,7 @@ def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.checklist("7.1", 27)
 def test_defaults_are_the_careful_ones(tmp_path: Path) -> None:
     path = tmp_path / "remediator.toml"
     path.write_text(GOOD)

@@ -68,6 +68,7 @@ GARBAGE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE.keys())
+@pytest.mark.checklist("7.1", 9)
 async def test_garbage_is_400_and_changes_nothing(
     remediator: InProcess, daemon: FakeDaemon, body: bytes
 ) -> None:
@@ -90,6 +91,7 @@ async def test_garbage_is_400_and_changes_nothing(
         ({}, "none"),
     ],
 )
+@pytest.mark.checklist("7.1", 3)
 async def test_a_wrong_or_missing_token_is_401(
     remediator: InProcess, daemon: FakeDaemon, headers: dict[str, str], method: str
 ) -> None:
@@ -117,6 +119,8 @@ async def test_a_wrong_or_missing_token_is_401(
     ],
     ids=["text", "multipart", "gzip", "2 MiB", "2 MiB chunked"],
 )
+@pytest.mark.checklist("7.1", 8)
+@pytest.mark.checklist("7.1", 10)
 async def test_wrong_type_and_size(
     remediator: InProcess, daemon: FakeDaemon, status: int, arguments: dict[str, Any]
 ) -> None:
@@ -130,6 +134,7 @@ async def test_wrong_type_and_size(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+@pytest.mark.checklist("7.1", 10)
 async def test_other_methods_are_405(remediator: InProcess, method: str) -> None:
     status, _, headers = await remediator.request(method, "/alerts")
     assert status == 405
@@ -144,6 +149,8 @@ async def test_other_paths_are_404_and_never_a_redirect(remediator: InProcess, p
     assert path not in text
 
 
+@pytest.mark.checklist("7.1", 1)
+@pytest.mark.checklist("7.1", 10)
 async def test_content_type_with_charset_and_unknown_keys_are_accepted(
     remediator: InProcess,
 ) -> None:
@@ -166,6 +173,7 @@ async def test_truncated_alerts_are_counted(remediator: InProcess) -> None:
     await remediator.counts(7, "ipmp_webhook_alerts_truncated_total")
 
 
+@pytest.mark.checklist("7.1", 13)
 async def test_503_when_it_cannot_store_then_202(remediator: InProcess, daemon: FakeDaemon) -> None:
     path = remediator.settings.state_dir / "remediator.sqlite"
     foreign = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -181,6 +189,7 @@ async def test_503_when_it_cannot_store_then_202(remediator: InProcess, daemon: 
     await remediator.counts(1, "ipmp_webhook_requests_total", code="503")
 
 
+@pytest.mark.checklist("7.1", 13)
 async def test_503_when_the_queue_is_full(tmp_path: Path, run_dir: Path) -> None:
     policy = write_policy(tmp_path, max_pending=2)
     async with InProcess(tmp_path, run_dir, policy) as remediator:  # no daemon: jobs wait
@@ -191,6 +200,7 @@ async def test_503_when_the_queue_is_full(tmp_path: Path, run_dir: Path) -> None
         assert await remediator.post(repeat) == 202
 
 
+@pytest.mark.checklist("7.1", 4)
 async def test_a_token_file_may_change_and_fails_closed(
     remediator: InProcess, tmp_path: Path
 ) -> None:
@@ -219,6 +229,7 @@ async def test_decisions_need_the_token_and_a_sane_limit(remediator: InProcess) 
     assert len(await remediator.decisions(limit=2)) == 2
 
 
+@pytest.mark.checklist("7.1", 41)
 async def test_health_readiness_and_landing_page_need_no_token(remediator: InProcess) -> None:
     for path in ("/-/healthy", "/-/ready", "/", "/metrics"):
         status, _, _ = await remediator.request("GET", path, token=None)
@@ -228,6 +239,7 @@ async def test_health_readiness_and_landing_page_need_no_token(remediator: InPro
     assert 'href="/metrics"' in page
 
 
+@pytest.mark.checklist("7.1", 11)
 async def test_a_slow_daemon_does_not_delay_the_answer(
     remediator: InProcess, daemon: FakeDaemon
 ) -> None:
