@@ -19,10 +19,11 @@ def select(
     query: str,
     values: tuple[object, ...] | Mapping[str, object] = (),
 ) -> tuple[Row, ...]:
-    """Return the rows of a query as structs."""
-    return tuple(
-        msgspec.convert(dict(row), kind, strict=False) for row in db.execute(query, values)
-    )
+    """Return the rows of a query as structs; converted together, which is many times faster."""
+    cursor = db.execute(query, values)
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    return msgspec.convert(rows, tuple[kind, ...], strict=False)  # type: ignore[valid-type]
 
 
 def put(db: sqlite3.Connection, table: str, value: msgspec.Struct) -> None:

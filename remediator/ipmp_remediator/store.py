@@ -205,8 +205,8 @@ def read_memory(db: sqlite3.Connection) -> Memory:
         episodes=select(
             db,
             Episode,
-            """SELECT * FROM episodes WHERE status = 'firing' UNION
-            SELECT * FROM episodes WHERE interface IN (
+            """SELECT * FROM episodes WHERE status = 'firing' UNION ALL
+            SELECT * FROM episodes WHERE status != 'firing' AND interface IN (
                 SELECT interface FROM drains UNION SELECT interface FROM operations)""",
         ),
         drains=select(db, Drain, "SELECT * FROM drains"),

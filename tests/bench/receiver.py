@@ -22,8 +22,8 @@ from aiohttp import web
 from tests.bench.table import median, show
 from tests.support.remediator import TOKEN, Subprocess, alert, notification, write_policy
 
-POSTS = 1500
-RUNS = 1
+POSTS = 3000
+RUNS = 3
 HEADERS = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
 
 

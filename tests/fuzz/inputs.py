@@ -52,7 +52,7 @@ def payloads(draw: st.DrawFn) -> bytes:
         return draw(st.binary(max_size=200))
     if kind == 1:
         return json.dumps(draw(_json)).encode("utf-8", "surrogatepass")
-    document: dict[str, Any] = notification(alert())
+    document: dict[str, Any] = notification(alert(started=1_800_000_000.0))
     if kind == 2:
         where = draw(
             st.sampled_from((document, document["alerts"][0], document["alerts"][0]["labels"]))
