@@ -47,7 +47,6 @@ class Reason(StrEnum):
     NO_POLICY = "no_policy"
     DUPLICATE = "duplicate"
     NOTHING_DRAINED = "nothing_drained"
-    SUPERSEDED = "superseded"
     OTHER_ALERT_OPEN = "other_alert_open"
     ALREADY_OFFLINE = "already_offline"
     ALREADY_DRAINED = "already_drained"
@@ -61,7 +60,6 @@ class Reason(StrEnum):
     CLOCK_SKEW = "clock_skew"
     DELAY = "delay"
     THRESHOLD = "threshold"
-    HOLD_DOWN = "hold_down"
     MIN_USABLE = "min_usable"
     CONCURRENCY_GROUP = "concurrency_group"
     CONCURRENCY_HOST = "concurrency_host"
@@ -99,7 +97,6 @@ REFUSAL_REASONS = (
     Reason.CLOCK_SKEW,
     Reason.DELAY,
     Reason.THRESHOLD,
-    Reason.HOLD_DOWN,
     Reason.MIN_USABLE,
     Reason.CONCURRENCY_GROUP,
     Reason.CONCURRENCY_HOST,
@@ -113,7 +110,6 @@ REFUSAL_REASONS = (
     Reason.ALERT_HOLD,
     Reason.ALERT_ONLINE,
     Reason.HELD,
-    Reason.OPERATOR,
     Reason.PAUSED,
     Reason.MAINTENANCE,
     Reason.APPROVAL,

@@ -36,9 +36,6 @@ _SENTENCES: dict[tuple[str, str | None], str] = {
     ("ignored", "nothing_drained"): (
         "alert {alertname} is resolved and had not drained {interface}; nothing is brought online"
     ),
-    ("ignored", "superseded"): (
-        "the {action} of {interface} is no longer wanted: alert {alertname} {why}"
-    ),
     ("ignored", "other_alert_open"): "{interface} stays offline: alert {name} still names it",
     ("refused", "missing_label"): (
         "alert {alertname} matches policy {policy} but has no label {label}; add it to the rule"
@@ -66,9 +63,6 @@ _SENTENCES: dict[tuple[str, str | None], str] = {
     ("refused", "threshold"): (
         "policy {policy} acts on the {limit}. alert within {seconds} s; for {interface} it has "
         "seen {count}"
-    ),
-    ("refused", "hold_down"): (
-        "{interface} stays offline for {seconds} s more: what drained it may come again (hold_down)"
     ),
     ("refused", "min_usable"): (
         "{interface} is not drained, group {group} would be left with too few usable "
@@ -120,7 +114,6 @@ _SENTENCES: dict[tuple[str, str | None], str] = {
     ("refused", "approval"): (
         "the drain of {interface} for {alertname} needs a person: `ipmp approve {id}`"
     ),
-    ("refused", "operator"): "{interface} stays offline: it was since taken offline by {actor}",
     ("refused", "dry_run"): "dry run, nothing is changed; the daemon answers: {why}",
     ("refused", None): "the daemon refused to {action} {interface} ({reason}): {why}",
     ("waiting", "daemon_unreachable"): (
@@ -147,7 +140,6 @@ _SENTENCES: dict[tuple[str, str | None], str] = {
     ("unchanged", "already_drained"): (
         "{interface} is drained already, for alert {name}; it stays offline until both are resolved"
     ),
-    ("unchanged", "already_online"): "{interface} is online already",
     ("failed", None): "the daemon could not {action} {interface}: {why}",
     ("escalated", "did_not_help"): (
         "{interface} is offline since {seconds} s and alert {alertname} still fires: the drain did "

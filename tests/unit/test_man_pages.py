@@ -16,6 +16,7 @@ from ipmp.config import Announce, DeclaredAddress, GroupConfig, Probe
 from ipmp.config.document import MEMBER_KEYS, SETTING_KEYS
 from ipmp.config.mpathd import NAMES
 from ipmp.config.schema import OUTBOUNDS, PROBE_METHODS, SYSCTLS
+from ipmp_remediator import main as remediator
 from tests.support.tools import need
 
 ROOT = Path(__file__).parents[2]
@@ -92,11 +93,16 @@ def test_options_before_the_command_of_ipmp() -> None:
     )
 
 
-def test_every_option_of_mpathd() -> None:
-    told = options_of(mpathd._parser())
-    text = lines("mpathd.8")
+@pytest.mark.parametrize(
+    ("page", "parser"),
+    [("mpathd.8", mpathd._parser()), ("ipmp_remediator.8", remediator._parser())],
+    ids=["mpathd", "ipmp_remediator"],
+)
+def test_every_option_of_the_daemons(page: str, parser: argparse.ArgumentParser) -> None:
+    told = options_of(parser)
+    text = lines(page)
     assert options_in(text[: text.index(".Sh DESCRIPTION")]) == told
-    assert {f"-{name}" for name in entries("mpathd.8", "Fl")} == told
+    assert {f"-{name}" for name in entries(page, "Fl")} == told
 
 
 @pytest.mark.parametrize("module", [if_mpadm, ipmpstat], ids=["if_mpadm", "ipmpstat"])

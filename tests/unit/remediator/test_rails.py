@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
 from ipmp.model import HoldIntent
-from ipmp_remediator.decision import Action, Kind, Reason
+from ipmp_remediator.decision import REFUSAL_REASONS, Action, Kind, Reason
 from ipmp_remediator.planner import plan
 from ipmp_remediator.policy import Breaker, Limits, Pause, Rate, Storm, Window, Wish
 from ipmp_remediator.rails import DRAIN_RAILS, LAST_RAILS, objections
@@ -277,3 +279,14 @@ def test_every_objection_is_told_and_every_rail_has_a_reason_of_its_own() -> Non
         Reason.COOLDOWN,
     ]
     assert len({*DRAIN_RAILS, *LAST_RAILS}) == len(DRAIN_RAILS) + len(LAST_RAILS)
+
+
+def test_the_documentation_has_every_reason_and_no_other() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "remediation.md").read_text()
+    table = text[text.index("| reason |") : text.index("Bringing back")]
+    told = [
+        word
+        for line in table.splitlines()[2:]
+        for word in re.findall(r"`(\w+)`", line.split("|")[1] if "|" in line else "")
+    ]
+    assert sorted(told) == sorted(REFUSAL_REASONS)
