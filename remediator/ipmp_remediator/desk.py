@@ -19,7 +19,7 @@ from aiohttp import web
 from ipmp_remediator.daemon_client import DaemonClient, DaemonError, DaemonUnreachableError
 from ipmp_remediator.database import StoreError
 from ipmp_remediator.explain import awaiting_approval, explain
-from ipmp_remediator.policy import Config
+from ipmp_remediator.policy import Config, lookback
 from ipmp_remediator.rails.situation import Situation
 from ipmp_remediator.store import Store
 
@@ -80,9 +80,9 @@ class Desk:
         return _json({"object": id, "sentences": [sentence]})
 
     async def _situation(self) -> Situation:
-        memory = await self._store.memory()
+        memory = await self._store.memory(lookback(self._config()))
         status = await self._daemon.status()
-        return Situation(self._config(), status, memory, memory.trouble, time.time())
+        return Situation.of(self._config(), status, memory, time.time())
 
 
 def _listen(path: Path) -> socket.socket:

@@ -17,7 +17,6 @@ from ipmp_remediator.decision import Action, Decision, Kind, Reason
 from ipmp_remediator.policy import Config, OnNoHelp, Wish
 from ipmp_remediator.rails import objections, return_objections
 from ipmp_remediator.rails.situation import Situation
-from ipmp_remediator.rails.trouble import weather
 from ipmp_remediator.state import Change, Drain, Episode, Memory, Operation, Outcome, Trouble
 
 RECHECK = 1.0  # seconds until it is looked again whether a rail still objects
@@ -52,8 +51,8 @@ def plan(
     resting: frozenset[str] = frozenset(),
 ) -> Plan:
     """Make a plan; `request_id` names its operation, `resting` interfaces are asked about later."""
-    trouble = weather(memory, config, now)
-    situation = Situation(config, status, memory, trouble, now)
+    situation = Situation.of(config, status, memory, now)
+    trouble = situation.trouble
     changes: list[Change] = []
     wakes: list[float] = []
     for step in _steps(situation, request_id):

@@ -181,3 +181,10 @@ class Config(msgspec.Struct, frozen=True):
     def groups(self) -> frozenset[str]:
         """The groups that `[allow]` names."""
         return frozenset(group for group, _ in self.allow)
+
+
+def lookback(config: Config) -> float:
+    """Return how many seconds of new alerts threshold and storm stop look at."""
+    storm = config.limits.storm
+    times = [policy.threshold.seconds for policy in config.policies if policy.threshold]
+    return max([*times, storm.within if storm else 0.0])

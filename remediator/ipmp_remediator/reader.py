@@ -21,6 +21,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9]+)(ms|s|m|h|d)")
 _RATE = re.compile(r"([0-9]{1,6})/([0-9a-z]+)")
+_LONGEST_RATE = 7 * 86400.0  # what was done is remembered a little longer
 _EXAMPLE = '"90s", "5m" or "1h30m"'
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -187,7 +188,10 @@ class Reader:
             return default if value is None else None
         found = _RATE.fullmatch(value) if isinstance(value, str) else None
         seconds = duration(found[2]) if found else None
-        if not found or not seconds or int(found[1]) == 0:
-            self.error(at + name, 'must be a number and a duration, for example "3/1h", or "off"')
+        if not found or not seconds or int(found[1]) == 0 or seconds > _LONGEST_RATE:
+            self.error(
+                at + name,
+                'must be a number and a duration of up to 7d, for example "3/1h", or "off"',
+            )
             return default
         return Rate(int(found[1]), seconds)

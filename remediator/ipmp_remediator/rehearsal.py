@@ -24,10 +24,9 @@ from ipmp_remediator.database import connect
 from ipmp_remediator.intake import Rules
 from ipmp_remediator.payload import parse
 from ipmp_remediator.planner import plan
-from ipmp_remediator.policy import Config, Wish
+from ipmp_remediator.policy import Config, Wish, lookback
 from ipmp_remediator.rails import objections
 from ipmp_remediator.rails.situation import Situation
-from ipmp_remediator.rails.trouble import weather
 from ipmp_remediator.receiver import take_in
 from ipmp_remediator.state import Memory, Outcome
 from ipmp_remediator.store import read_memory
@@ -49,7 +48,7 @@ def rehearse(
         db = _copy(state_dir / "remediator.sqlite", Path(directory) / "copy.sqlite")
         try:
             judged, _ = take_in(db, notification, rules, now)
-            memory = read_memory(db)
+            memory = read_memory(db, now - lookback(config))
         finally:
             db.close()
     for _, decisions in judged:
@@ -59,7 +58,7 @@ def rehearse(
 
 def _consequences(config: Config, status: Status, memory: Memory, now: float) -> list[str]:
     """What the loop would do next, and all that objects."""
-    situation = Situation(config, status, memory, weather(memory, config, now), now)
+    situation = Situation.of(config, status, memory, now)
     sentences = []
     for episode in memory.episodes:
         pending = episode.firing and episode.outcome is Outcome.PENDING

@@ -7,6 +7,7 @@ for the limits and its decision: a kill at any moment leaves all of them or none
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,9 +49,10 @@ class Store:
         """Close the file."""
         await self.database.close()
 
-    async def memory(self) -> Memory:
-        """Read all that planning needs."""
-        return await self.database.run(read_memory)
+    async def memory(self, lookback: float) -> Memory:
+        """Read all that planning needs; of new alerts those of the last `lookback` seconds."""
+        since = time.time() - lookback
+        return await self.database.run(lambda db: read_memory(db, since))
 
     async def pending(self) -> int:
         """Count the episodes that wait for their drain, and the drains that are to end."""
@@ -199,8 +201,8 @@ def count_pending(db: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def read_memory(db: sqlite3.Connection) -> Memory:
-    """Read all that planning needs."""
+def read_memory(db: sqlite3.Connection, since: float) -> Memory:
+    """Read all that planning needs; of new alerts those after `since`."""
     return Memory(
         episodes=select(
             db,
@@ -212,7 +214,7 @@ def read_memory(db: sqlite3.Connection) -> Memory:
         drains=select(db, Drain, "SELECT * FROM drains"),
         operations=select(db, Operation, "SELECT * FROM operations"),
         acts=select(db, Act, 'SELECT time, action, interface, "group" FROM acts ORDER BY time'),
-        onsets=select(db, Onset, "SELECT * FROM onsets ORDER BY time"),
+        onsets=select(db, Onset, "SELECT * FROM onsets WHERE time > ? ORDER BY time", (since,)),
         trouble=select(db, Trouble, "SELECT * FROM trouble")[0],
         approved=frozenset(row[0] for row in db.execute("SELECT id FROM approvals")),
     )

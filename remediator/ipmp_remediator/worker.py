@@ -20,7 +20,7 @@ from ipmp_remediator.journal import Journal
 from ipmp_remediator.metrics import Metrics
 from ipmp_remediator.operations import Operations
 from ipmp_remediator.planner import RECHECK, plan, refused
-from ipmp_remediator.policy import Config, Wish
+from ipmp_remediator.policy import Config, Wish, lookback
 from ipmp_remediator.state import Change, Episode, Memory, Outcome, new_request_id
 from ipmp_remediator.store import Store
 
@@ -81,13 +81,13 @@ class Worker:
 
     async def refresh_metrics(self, memory: Memory | None = None) -> None:
         """Set the gauges that are derived from the store and the policy."""
-        memory = memory or await self._store.memory()
+        memory = memory or await self._store.memory(lookback(self._config()))
         self._metrics.remembered(memory, self._config())
 
     async def _step(self) -> float:
         """Do what is due; return the seconds until something may be due again."""
         await self._prune()
-        memory = await self._store.memory()
+        memory = await self._store.memory(lookback(self._config()))
         await self.refresh_metrics(memory)
         idle = not (memory.drains or memory.operations or _pending(memory))
         left = self._observe_at - time.monotonic()

@@ -19,7 +19,6 @@ from ipmp.model import (
 from ipmp_remediator.payload import AlertStatus
 from ipmp_remediator.policy import Authentication, Config, Limits, Policy, Wish
 from ipmp_remediator.rails.situation import Situation
-from ipmp_remediator.rails.trouble import weather
 from ipmp_remediator.state import Drain, Episode, Memory, Outcome
 
 NOW = 1_800_000_000.0  # a Friday, 08:00 UTC
@@ -136,4 +135,4 @@ def situation(
 ) -> Situation:
     """All of it at one moment."""
     policy = policy or config()
-    return Situation(policy, daemon or status(), memory, weather(memory, policy, now), now)
+    return Situation.of(policy, daemon or status(), memory, now)

@@ -7,6 +7,7 @@ import msgspec
 from ipmp.model import InterfaceStatus, Status
 from ipmp_remediator.decision import Action
 from ipmp_remediator.policy import Config, Wish
+from ipmp_remediator.rails.weather import recent, weather
 from ipmp_remediator.state import Drain, Episode, Memory, Outcome, Trouble
 
 
@@ -18,6 +19,24 @@ class Situation(msgspec.Struct, frozen=True):
     memory: Memory
     trouble: Trouble
     now: float
+    standing: tuple[Episode, ...] = ()  # open alerts that speak for an interface or a group
+    storm_alerts: int = 0  # how many have begun to ask for drains within the time of `storm`
+
+    @classmethod
+    def of(cls, config: Config, status: Status, memory: Memory, now: float) -> Situation:
+        """Put it together; what every rail would have to search for is found once."""
+        storm = config.limits.storm
+        return cls(
+            config=config,
+            status=status,
+            memory=memory,
+            trouble=weather(memory, config, now),
+            now=now,
+            standing=tuple(
+                e for e in memory.episodes if e.firing and e.wish in (Wish.HOLD, Wish.ONLINE)
+            ),
+            storm_alerts=recent(memory, storm.within, now) if storm else 0,
+        )
 
     def interface(self, name: str) -> InterfaceStatus | None:
         """Return the member of this name."""
@@ -32,9 +51,8 @@ class Situation(msgspec.Struct, frozen=True):
         return next(
             (
                 e
-                for e in self.memory.episodes
-                if e.firing
-                and e.wish is wish
+                for e in self.standing
+                if e.wish is wish
                 and (e.interface == interface or (not e.interface and e.group == group))
             ),
             None,
