@@ -11,6 +11,7 @@ from ipmp.lab import Lab
 from ipmp.model import OperationRequest
 from tests.scenarios.conftest import StartHost
 from tests.support.views import BOTH, IPV4, PLAIN, on
+from tests.support.wait import eventually
 
 
 def test_check_reports_and_fixes_the_sysctls(lab: Lab, start_host: StartHost) -> None:
@@ -76,3 +77,17 @@ def test_dry_run_changes_nothing(lab: Lab, start_host: StartHost) -> None:
     assert rehearsed.stdout.startswith("ni0 would go offline; 192.168.1.5/24, fd00:1::5/64")
     assert host.status().interface("ni0").state == "ok"
     on(lab, "ni0", *BOTH)
+
+
+@pytest.mark.checklist("7.1", 29)
+def test_a_pause_ends_by_itself_also_after_a_restart(lab: Lab, start_host: StartHost) -> None:
+    host = start_host(PLAIN)
+    assert host.ipmp("pause", "--reason", "upgrade", "--for", "2h").returncode == 0
+    told = host.ipmp("status").stdout
+    assert "Remediation is paused by" in told
+    assert " until 2" in told
+    assert host.ipmp("pause", "--reason", "upgrade", "--for", "1s").returncode == 0
+    host.restart()
+    eventually(lambda: host.status().daemon.paused is None)
+    assert "the end that" in host.ipmp("history", "--kind", "resume").stdout
+    assert host.ipmp("pause", "--reason", "upgrade", "--for", "soon").returncode == 2

@@ -122,6 +122,7 @@ def test_a_guest_carries_the_label_of_a_logical_interface(lab: Lab, start_host: 
     assert labels[IPV4] == "ni1:1"
 
 
+@pytest.mark.checklist("7.1", 21)
 def test_19_minimum_redundancy(lab: Lab, start_host: StartHost) -> None:
     host = start_host(PLAIN)
     assert host.if_mpadm("-d", "ni1").returncode == 0
