@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -185,7 +186,9 @@ def _matcher(reader: Reader, name: str, wanted: object, key: str) -> Matcher | N
         reader.error(f"{key}.regex", "must be a string")
         return None
     try:
-        return Matcher(name, re.compile(regex))
+        with warnings.catch_warnings():  # "[[a]" is odd, but means what it says
+            warnings.simplefilter("ignore", FutureWarning)
+            return Matcher(name, re.compile(regex))
     except (re.error, RecursionError, OverflowError) as error:
         why = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
         reader.error(f"{key}.regex", f"is not a regular expression: {why}")
