@@ -27,11 +27,19 @@ class StoreError(Exception):
 
 
 class Database:
-    """The file; `run` is one transaction as far as its caller can tell."""
+    """The file; `run` is one transaction as far as its caller can tell.
 
-    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
-        self._db = connection
+    What only reads has a connection and a thread of its own: no notification waits for it.
+    """
+
+    def __init__(self, writer: sqlite3.Connection, thread: ThreadPoolExecutor, path: Path) -> None:
+        self._db = writer
         self._thread = thread
+        self._reader = sqlite3.connect(
+            path, isolation_level=None, timeout=_LOCK_WAIT, check_same_thread=False
+        )
+        self._reader.row_factory = sqlite3.Row
+        self._reading = ThreadPoolExecutor(1, "reader")
         self._waiting: list[tuple[_Work, asyncio.Future[Any]]] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -45,14 +53,25 @@ class Database:
         except sqlite3.Error as error:
             thread.shutdown(wait=False)
             raise StoreError(f"cannot use {path}: {error}") from error
-        return cls(connection, thread)
+        return cls(connection, thread, path)
 
     async def close(self) -> None:
         """Finish what is being written and close the file."""
         if self._writing:
             await asyncio.wait([self._writing])
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._reading, self._reader.close)
+        await loop.run_in_executor(self._thread, self._db.close)
+        self._reading.shutdown()
         self._thread.shutdown()
+
+    async def read(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """Read what has been written up to now, consistently; raise StoreError."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._reading, _snapshot, self._reader, work)
+        except sqlite3.Error as error:
+            raise StoreError(str(error)) from error
 
     async def run(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """Do the work in a transaction; when this returns, it is on the disk.
@@ -91,6 +110,14 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _snapshot(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
+    db.execute("BEGIN")
+    try:
+        return work(db)
+    finally:
+        db.execute("ROLLBACK")
 
 
 def _transaction(db: sqlite3.Connection, works: list[_Work]) -> list[tuple[Any, Exception | None]]:

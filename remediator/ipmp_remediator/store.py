@@ -52,15 +52,11 @@ class Store:
     async def memory(self, lookback: float) -> Memory:
         """Read all that planning needs; of new alerts those of the last `lookback` seconds."""
         since = time.time() - lookback
-        return await self.database.run(lambda db: read_memory(db, since))
+        return await self.database.read(lambda db: read_memory(db, since))
 
     async def pending(self) -> int:
         """Count the episodes that wait for their drain, and the drains that are to end."""
-        return await self.database.run(count_pending)
-
-    async def drains(self) -> tuple[Drain, ...]:
-        """Return the interfaces that are offline on our account."""
-        return await self.database.run(lambda db: select(db, Drain, "SELECT * FROM drains"))
+        return await self.database.read(count_pending)
 
     async def decisions(self, limit: int, name: str = "") -> list[Record]:
         """Return the last decisions, newest last; all, or those about a group or interface."""
@@ -72,7 +68,7 @@ class Store:
 
         return [
             Record(row["id"], row["time"], decision, decision.sentence())
-            for row in reversed(await self.database.run(read))
+            for row in reversed(await self.database.read(read))
             for decision in (msgspec.json.decode(row["decision"], type=Decision),)
         ]
 
