@@ -72,4 +72,4 @@ endurance: $(READY) ## kill and restart the daemon amid trouble in namespaces (C
 
 clean: ## remove everything that make has made
 	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
-	find core exporter remediator dashboards tests -name __pycache__ -prune -exec rm -rf {} +
+	find core exporter fleet remediator dashboards tests -name __pycache__ -prune -exec rm -rf {} +
