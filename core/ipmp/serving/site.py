@@ -58,7 +58,11 @@ async def listen(
 ) -> web.AppRunner:
     """Listen on all addresses; raise StartError. The caller cleans the runner up."""
     runner = web.AppRunner(
-        application, access_log=None, auto_decompress=False, shutdown_timeout=_SHUTDOWN_TIMEOUT
+        application,
+        access_log=None,
+        auto_decompress=False,
+        shutdown_timeout=_SHUTDOWN_TIMEOUT,
+        handler_cancellation=True,  # who has gone does not want it done any longer
     )
     await runner.setup()
     for wanted in addresses:
