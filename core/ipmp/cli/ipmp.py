@@ -23,6 +23,7 @@ COMMANDS = {
     "resume": "ipmp.cli.orders",
     "approve": "ipmp.cli.orders",
     "reload": "ipmp.cli.orders",
+    "fleet": "ipmp.cli.fleet",
     "lab": "ipmp.cli.lab",
     "demo": "ipmp.cli.demo",
 }
