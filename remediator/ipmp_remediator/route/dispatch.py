@@ -29,7 +29,10 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Dispatcher:
-    """Passes parts on; one attempt for each, because the sender tries again."""
+    """Passes parts on; one attempt for each, because the sender tries again.
+
+    Only a connection that the host has closed meanwhile is made anew: hosts know what they have.
+    """
 
     def __init__(self, config: RouteConfig, targets: Targets, metrics: RouteMetrics) -> None:
         """Read certificates and token; raise TlsError or TokenError."""
@@ -90,7 +93,7 @@ class Dispatcher:
                 started = time.monotonic()
                 async with asyncio.timeout(self._config.limits.host_timeout):
                     for piece in pieces:  # in order: the same alert may be in two of them
-                        status = await self._post(url, piece)
+                        status = await self._post_anew(url, piece)
                         if not 200 <= status < 300:
                             return Failure(host, "refused", f"answered with {status}")
         except TimeoutError:
@@ -101,6 +104,14 @@ class Dispatcher:
             return Failure(host, "unreachable", str(error) or type(error).__name__)
         self._metrics.delivery_duration.observe(time.monotonic() - started)
         return None
+
+    async def _post_anew(self, url: str, body: bytes) -> int:
+        try:
+            return await self._post(url, body)
+        except aiohttp.ClientConnectorError:
+            raise
+        except aiohttp.ClientConnectionError:
+            return await self._post(url, body)
 
     async def _post(self, url: str, body: bytes) -> int:
         if self._session is None:

@@ -176,6 +176,18 @@ def _tls(directory: Path) -> Any:
     )
 
 
+async def test_a_host_that_was_restarted_is_not_missed(route: Open, tmp_path: Path) -> None:
+    """The connection that was kept for the next part is closed by then."""
+    async with route() as it:
+        host = it.hosts["db1.example"]
+        assert await it.post(for_host("db1.example")) == 202
+        port = int(host.address.rpartition(":")[2])
+        await host.stop()
+        await host.start(_tls(tmp_path), port)
+        assert await it.post(for_host("db1.example")) == 202
+        assert len(host.alerts) == 2
+
+
 async def test_an_unknown_host_is_tried_again_and_found_once_it_is_in_the_file(route: Open) -> None:
     async with route() as it:
         write_targets(it.targets, {"db1.example": it.hosts["db1.example"]})
