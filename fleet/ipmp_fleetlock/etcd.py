@@ -14,12 +14,9 @@ from typing import Any
 
 import aiohttp
 import msgspec
-import structlog
 
 from ipmp.serving.tls import ClientContexts
 from ipmp_fleetlock.config import Etcd
-
-_log = structlog.get_logger()
 
 
 class StoreError(Exception):

@@ -17,15 +17,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from enum import Enum, auto
 
-import structlog
-
 from ipmp_fleetlock.etcd import EtcdClient, Stored, StoreError
 from ipmp_fleetlock.semaphore import DamagedError, Semaphore, decode, encode, take
 
 DEADLINE = 5.0  # seconds for one request, all tries together
 _PAUSE = 0.05  # the most that is waited after another server was faster
-
-_log = structlog.get_logger()
 
 # From what is stored to what shall be; None: nothing is to be written.
 _Change = Callable[[Semaphore], Semaphore | None]

@@ -44,7 +44,8 @@ class FleetLockClient:
         """Read certificates and token; raise TlsError or TokenError."""
         self._urls = [url.rstrip("/") for url in config.urls]
         self._timeout = config.timeout
-        self._contexts = ClientContexts(config.tls)
+        encrypted = any(url.startswith("https://") for url in self._urls)
+        self._contexts = ClientContexts(config.tls) if encrypted else None
         self._token = TokenFile(config.token_file) if config.token_file else None
         if self._token:
             self._token.token()
@@ -111,7 +112,7 @@ class FleetLockClient:
                 url,
                 data=None if message is None else msgspec.json.encode(message),
                 headers=headers,
-                ssl=self._contexts.current(),
+                ssl=self._contexts.current() if self._contexts else True,
                 allow_redirects=False,
             ) as response,
         ):

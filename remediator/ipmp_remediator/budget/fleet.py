@@ -9,6 +9,7 @@ request; so a target in doubt is not given a slot anew before that time is over.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Collection
 from typing import Protocol
 
@@ -30,6 +31,7 @@ class Pace(msgspec.Struct, frozen=True):
     """Seconds."""
 
     settle: float = 10.0  # for how long a request may be on its way; servers give up after 5
+    spread: float = 20.0  # after a start or in a round, so that a fleet does not ask all at once
     round: float = 600.0  # between two rounds in which all that is not held is given back
 
 
@@ -70,7 +72,8 @@ class FleetBudget:
         self._held = set(drained)
         self._known = {*known, *drained}
         for target in self._known - self._held:
-            self._doubt(target)
+            self._doubtful_until[target] = _now() + self._pace.settle
+            self._owe(target, self._doubtful_until[target] + self._some(self._pace.spread))
         self._task = asyncio.create_task(self._give_back_for_ever())
 
     async def stop(self) -> None:
@@ -86,10 +89,14 @@ class FleetBudget:
             if target in self._held:
                 return await self._confirm(target)
             left = self._doubtful_until.get(target, 0.0) - _now()
-            if left > 0 or target in self._owed:
+            if left > 0:
                 return Refused(
                     RefusedReason.SETTLING,
                     f"an earlier request is being settled, for {max(left, 1.0):.0f} s",
+                )
+            if target in self._owed and not await self._give_back(target):
+                return Refused(
+                    RefusedReason.UNREACHABLE, "an earlier slot cannot be given back yet"
                 )
             return await self._take(target)
 
@@ -136,6 +143,10 @@ class FleetBudget:
     def _id(self, target: Target) -> str:
         return f"{self._host}/{target.interface}"
 
+    def _some(self, seconds: float) -> float:
+        """Return a random part of a time: hosts that began together shall not go on together."""
+        return seconds * random.uniform(0.1, 1.0)  # noqa: S311
+
     def _turn(self, target: Target) -> asyncio.Lock:
         return self._turns.setdefault(target, asyncio.Lock())
 
@@ -161,9 +172,9 @@ class FleetBudget:
             if _now() >= round_at:
                 round_at = _now() + self._pace.round
                 for target in self._known - self._held - self._owed.keys():
-                    self._owe(target, _now())
+                    self._owe(target, _now() + self._some(self._pace.spread))
             due = min([round_at, *self._owed.values()])
-            delay = max(0.0, due - _now()) if clear else pause
+            delay = max(0.0, due - _now()) if clear else self._some(pause)
             try:
                 async with asyncio.timeout(delay):
                     await self._wake.wait()

@@ -27,7 +27,7 @@ from tests.support.wait import eventually_async
 
 NI0, NI1 = Target("ipmp0", "ni0"), Target("ipmp0", "ni1")
 POOLS = ("fabric", "rack")
-QUICK = Pace(settle=0.1, round=600.0)
+QUICK = Pace(settle=0.1, spread=0.1)
 
 
 class Server:
@@ -153,7 +153,7 @@ async def test_a_start_gives_back_all_that_is_not_drained() -> None:
 
 async def test_a_round_gives_back_what_nobody_holds() -> None:
     server = Server(slots=2)
-    it = await budget(server, NI0, pace=Pace(settle=0.1, round=0.1))
+    it = await budget(server, NI0, pace=Pace(settle=0.1, spread=0.1, round=0.1))
     assert await it.take(NI1) == Granted()
     it.give_back(NI1)
     await eventually_async(lambda: it.owed == 0)
