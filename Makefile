@@ -3,13 +3,14 @@
 PYTHON ?= python3
 JOBS ?= 2
 ARGS ?=
+FOR ?= 600
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 export PATH := $(PATH):/usr/sbin:/sbin:$(CURDIR)/.tools/bin
 
-.PHONY: help setup demo test soak mutants storm fuzz lint format bench endurance tools dashboards clean
+.PHONY: help setup demo test soak mutants storm fuzz lint format bench endurance budget tools dashboards clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -69,6 +70,9 @@ bench: setup ## measure, and compare with ip -batch and keepalived (ARGS passed 
 
 endurance: $(READY) ## kill and restart the daemon amid trouble in namespaces (CYCLES=n; SEED=n plays one again)
 	@$(BIN)/python -m tests.endurance $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED))
+
+budget: setup ## kill budget servers, etcd and hosts while hosts drain (FOR=seconds; SEED=n)
+	@$(BIN)/python -m tests.budget --seconds $(FOR) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove everything that make has made
 	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

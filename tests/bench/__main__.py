@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import bulk, busy, cost, failover, probing, receiver, scrape, silent
+from tests.bench import bulk, busy, cost, failover, fleet, probing, receiver, scrape, silent
 
 ALL = {
     "cost": cost.main,
@@ -15,7 +15,7 @@ ALL = {
     "receiver": receiver.main,
     "scrape": scrape.main,
 }
-LONG = {"busy": busy.main}  # only when named
+LONG = {"busy": busy.main, "fleet": fleet.main}  # only when named
 
 
 def main() -> int:

@@ -1,0 +1,1 @@
+"""Kill budget servers, etcd and hosts at random while hosts drain (`make budget`)."""
