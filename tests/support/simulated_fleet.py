@@ -32,6 +32,7 @@ from tests.support.remediator import notification
 
 TARGET = Target("ipmp0", "ni0")
 LABEL = "instance"
+_AT_ONCE = 50
 
 
 class Ledger:
@@ -47,6 +48,22 @@ class Ledger:
 
     def online(self, pool: str) -> None:
         self.now[pool] -= 1
+
+
+class Line:
+    """A host's way to the servers; all hosts share a process, which can do only so much at once."""
+
+    def __init__(self, client: FleetLockClient, places: asyncio.Semaphore) -> None:
+        self._client = client
+        self._places = places
+
+    async def take(self, group: str, client: str) -> None:
+        async with self._places:
+            await self._client.take(group, client)
+
+    async def give_back(self, group: str, client: str) -> None:
+        async with self._places:
+            await self._client.give_back(group, client)
 
 
 class SimulatedHost:
@@ -166,11 +183,12 @@ async def simulated_fleet(
 ) -> AsyncIterator[Fleet]:
     """So many hosts, so many of them in a pool; what is refused is tried again after `retry` s."""
     ledger = Ledger()
+    places = asyncio.Semaphore(_AT_ONCE)
     found = {}
     for n in range(hosts):
         name, pool = f"db{n}.example", f"rack-{n // per_pool}"
         client = FleetLockClient(FleetConfig(urls=urls[n % 2 :] + urls[: n % 2], pools=(pool,)))
-        budget = FleetBudget(client, name, lambda group, pool=pool: (pool,), pace)
+        budget = FleetBudget(Line(client, places), name, lambda group, pool=pool: (pool,), pace)
         found[name] = SimulatedHost(name, pool, budget, ledger)
         found[name].retry = retry
     fleet = Fleet(found, ledger)
