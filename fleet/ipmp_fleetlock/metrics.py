@@ -1,4 +1,4 @@
-"""The metrics of the FleetLock server, prefix `ipmp_fleetlock_`."""
+"""The metrics of the FleetLock server: what it is asked, and the slots that it keeps."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class FleetlockMetrics:
         self.store_up = self._gauge(
             "ipmp_fleetlock_store_up", "1 if etcd could be read for this scrape, else 0."
         )
-        self._slots = self._gauge("ipmp_fleetlock_slots", "Slots of a group.", "group")
-        self._in_use = self._gauge("ipmp_fleetlock_slots_in_use", "Slots that are held.", "group")
+        self._slots = self._gauge("ipmp_fleet_budget_slots", "Slots of a pool.", "pool")
+        self._in_use = self._gauge("ipmp_fleet_budget_slots_in_use", "Slots that are held.", "pool")
         self._since = self._gauge(
             "ipmp_fleetlock_holder_since_timestamp_seconds",
             "Unix time since when a holder has its slot.",
-            "group",
+            "pool",
             "id",
         )
         for operation in OPERATIONS:

@@ -32,7 +32,7 @@ def read_access(reader: Reader, table: Table) -> Access:
     """Read it; mistakes are noted."""
     access = Access(
         authentication=reader.choice(table, "authentication", Authentication.REQUIRED),
-        token_file=_file(reader, table, "token_file", ""),
+        token_file=reader.file(table, "token_file", ""),
         basic_auth_users=_users(reader, table),
         signature=_signature(reader, table),
         tls=_tls(reader, table),
@@ -52,18 +52,6 @@ def read_access(reader: Reader, table: Table) -> Access:
             "addresses accept)",
         )
     return access
-
-
-def _file(reader: Reader, table: Table, name: str, at: str) -> Path | None:
-    """A path, which starts at the policy file's directory; None when it is absent."""
-    if name not in table:
-        return None
-    value = reader.text(table, name, "", at)
-    if not value:
-        if isinstance(table[name], str):
-            reader.error(at + name, "is empty, must be the path of a file")
-        return None
-    return reader.path.parent / value
 
 
 def _users(reader: Reader, table: Table) -> dict[str, str]:
@@ -90,7 +78,7 @@ def _signature(reader: Reader, table: Table) -> Signature | None:
     at = "signature."
     values = reader.table(table, "signature", SIGNATURE_KEYS)
     reader.required(values, "secret_file", at, "name the file that holds the shared secret")
-    secret_file = _file(reader, values, "secret_file", at) if values.get("secret_file") else None
+    secret_file = reader.file(values, "secret_file", at) if values.get("secret_file") else None
     headers = {}
     for name, default in (
         ("header", "X-Grafana-Alerting-Signature"),
@@ -115,10 +103,10 @@ def _tls(reader: Reader, table: Table) -> Tls | None:
     for name in ("cert_file", "key_file"):
         reader.required(values, name, at, "a certificate and its key are both needed")
     sans = frozenset(reader.texts(values, "client_allowed_sans", at))
-    authority = _file(reader, values, "client_ca_file", at)
+    authority = reader.file(values, "client_ca_file", at)
     if sans and "client_ca_file" not in values:
         reader.error(f"{at}client_allowed_sans", "needs client_ca_file")
     if not (values.get("cert_file") and values.get("key_file")):
         return None
-    cert, key = (_file(reader, values, n, at) for n in ("cert_file", "key_file"))
+    cert, key = (reader.file(values, n, at) for n in ("cert_file", "key_file"))
     return Tls(cert, key, authority, sans) if cert and key else None

@@ -13,7 +13,13 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from ipmp.fleetlock.client import FleetLockClient
+from ipmp.fleetlock.config import load as load_fleet
+from ipmp.serving import tls as fleet_tls
+from ipmp.serving.admission import TokenError
+from ipmp.serving.document import DocumentError
 from ipmp_remediator.access import Gate, SecretError, TlsError, server_context
+from ipmp_remediator.budget import FleetBudget, Observed, Slots
 from ipmp_remediator.config import load
 from ipmp_remediator.daemon_client import DaemonClient
 from ipmp_remediator.database import StoreError
@@ -75,6 +81,12 @@ def read_policy(settings: Settings) -> Config:
             server_context(config.tls)
     except (SecretError, TlsError) as error:
         errors.append(f"{settings.config_file}: {error}")
+    try:
+        _fleet_budget(config, Metrics())
+    except DocumentError as error:
+        errors += error.errors
+    except (TokenError, fleet_tls.TlsError) as error:
+        errors.append(f"{config.fleet_file}: {error}")
     if config.authentication is Authentication.NONE:
         errors += [
             f'{settings.config_file}: authentication is "none", so {address} cannot be listened '
@@ -127,8 +139,9 @@ class Remediator:
             for sentence in error.errors:
                 _log.error(f"the policy was not reloaded, the old one stays in force: {sentence}")
             return False
-        if config.tls != self._config.tls:
-            _log.warning("[tls] has changed, which takes effect at the next start")
+        for key in ("tls", "fleet_file"):
+            if getattr(config, key) != getattr(self._config, key):
+                _log.warning(f"{key} has changed, which takes effect at the next start")
         self._config = config
         self._gate = Gate(config)
         self.metrics.dry_run.set(config.dry_run)
@@ -140,7 +153,8 @@ class Remediator:
         store = await self._open_store()
         journal = Journal(self.metrics)
         daemon = DaemonClient(self._settings.run_dir / "control.sock")
-        self._worker = Worker(store, daemon, self.metrics, journal, lambda: self._config)
+        slots = Slots(_fleet_budget(self._config, self.metrics))
+        self._worker = Worker(store, daemon, self.metrics, journal, lambda: self._config, slots)
         await self._worker.refresh_metrics()
         site = Web(
             store,
@@ -152,6 +166,8 @@ class Remediator:
             telemetry_path=self._settings.telemetry_path,
             version=version("ipmp"),
         )
+        await slots.start(await store.memory(0.0), self._config.allow)
+        self._resources.push_async_callback(slots.stop)
         task = asyncio.create_task(self._worker.run())
         self._resources.push_async_callback(_cancel, task)
         await self._listen(site.application())
@@ -205,6 +221,18 @@ class Remediator:
         self.addresses = tuple(Address(host=a[0], port=a[1]) for a in runner.addresses)
         for address in self.addresses:
             _log.info(f"listening on {'https' if tls else 'http'}://{address}")
+
+
+def _fleet_budget(config: Config, metrics: Metrics) -> FleetBudget | None:
+    """Raise DocumentError, TlsError or TokenError when the file or what it names is wrong."""
+    if config.fleet_file is None:
+        return None
+    fleet = load_fleet(config.fleet_file)
+
+    def note(pool: str, clear: bool) -> None:
+        metrics.fleet_budget_up.labels(pool).set(clear)
+
+    return FleetBudget(Observed(FleetLockClient(fleet), note), fleet.host_id, fleet.pools_of)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

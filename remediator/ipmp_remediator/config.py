@@ -36,6 +36,7 @@ TOP_KEYS = (
     "allow",
     "limits",
     "maintenance",
+    "fleet_file",
 )
 POLICY_KEYS = (
     "name",
@@ -111,6 +112,7 @@ def _config(reader: Reader, table: Table, access: Access) -> Config:
         max_pending=reader.whole(table, "max_pending", 1000, _MAX_PENDING),
         limits=_limits(reader, table),
         maintenance=tuple(_window(reader, t, at) for t, at in reader.tables(table, "maintenance")),
+        fleet_file=reader.file(table, "fleet_file"),
     )
 
 

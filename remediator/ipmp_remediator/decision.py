@@ -76,6 +76,10 @@ class Reason(StrEnum):
     MAINTENANCE = "maintenance"
     APPROVAL = "approval"
     DRY_RUN = "dry_run"
+    BUDGET_FULL = "budget_full"
+    BUDGET_UNREACHABLE = "budget_unreachable"
+    BUDGET_SETTLING = "budget_settling"
+    BUDGET_NOT_ALLOWED = "budget_not_allowed"
     DUPLICATE_HWADDR = "duplicate_hwaddr"
     BUSY = "busy"
     UNVERIFIED = "unverified"
@@ -114,6 +118,10 @@ REFUSAL_REASONS = (
     Reason.MAINTENANCE,
     Reason.APPROVAL,
     Reason.DRY_RUN,
+    Reason.BUDGET_FULL,
+    Reason.BUDGET_UNREACHABLE,
+    Reason.BUDGET_SETTLING,
+    Reason.BUDGET_NOT_ALLOWED,
     Reason.DUPLICATE_HWADDR,
     Reason.BUSY,
 )

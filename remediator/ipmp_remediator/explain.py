@@ -47,6 +47,8 @@ def _episode(episode: Episode, situation: Situation) -> list[str]:
     if not _pending(episode):
         return [f"Alert {episode.alertname} is open for it (policy {episode.policy})."]
     found = objections(episode, situation)
+    if not found and episode.told.startswith("refused/budget_"):
+        return [f"Alert {episode.alertname} is open and waits for a slot of the fleet's budget."]
     if not found:
         return [f"Alert {episode.alertname} is open, and nothing objects to the drain."]
     return [f"Alert {episode.alertname} is open and not acted on: {d.sentence()}." for d in found]

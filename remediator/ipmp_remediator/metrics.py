@@ -23,6 +23,7 @@ from ipmp_remediator.decision import (
 )
 from ipmp_remediator.payload import Alert, AlertStatus
 from ipmp_remediator.policy import Config, Wish
+from ipmp_remediator.rails.trouble import open_for
 from ipmp_remediator.state import Memory, Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -105,6 +106,12 @@ class Metrics:
             "ipmp_remediation_pending", "Open alerts whose interface is not drained yet."
         )
         self.storm = self._gauge("ipmp_remediation_storm", "1 while the storm stop refuses drains.")
+        self.circuit_breaker = self._gauge(
+            "ipmp_remediation_circuit_breaker",
+            "State of the breaker on own failures: closed (drains may begin), open (none begins), "
+            "half_open (the next one decides).",
+            "ipmp_remediation_circuit_breaker",
+        )
         self.failures = self._gauge(
             "ipmp_remediation_consecutive_failures",
             "Own failures in a row, which the circuit breaker looks at.",
@@ -116,6 +123,12 @@ class Metrics:
             "ipmp_remediation_drained_interfaces",
             "Interfaces that are offline on the remediator's account.",
             "group",
+        )
+        self.fleet_budget_up = self._gauge(
+            "ipmp_fleet_budget_up",
+            "1 if the servers of the fleet's budget gave a clear answer when they were last asked "
+            "about the pool, else 0.",
+            "pool",
         )
         self.dry_run = self._gauge(
             "ipmp_remediation_dry_run", "1 while nothing is changed and only decisions are made."
@@ -167,7 +180,7 @@ class Metrics:
         elif decision.kind in (Kind.FAILED, Kind.WAITING):
             self.action_failures.labels(decision.action).inc()
 
-    def remembered(self, memory: Memory, config: Config) -> None:
+    def remembered(self, memory: Memory, config: Config, now: float) -> None:
         """Set the gauges that follow from what is remembered and from the policy."""
         counts = dict.fromkeys(config.groups, 0)
         for drain in memory.drains:
@@ -181,6 +194,10 @@ class Metrics:
         self.pending.set(waiting)
         self.storm.set(memory.trouble.storm_since > 0)
         self.failures.set(memory.trouble.failures)
+        left = open_for(config.limits.breaker, memory.trouble, now)
+        state = "closed" if left is None else "open" if left > 0 else "half_open"
+        for name in ("closed", "open", "half_open"):
+            self.circuit_breaker.labels(name).set(name == state)
         self.dry_run.set(config.dry_run)
 
     def render(self) -> bytes:

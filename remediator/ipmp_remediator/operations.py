@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ipmp.model import OperationRequest, OperationResult, ProblemCode, Status
+from ipmp_remediator.budget import Slots
 from ipmp_remediator.daemon_client import (
     DaemonClient,
     DaemonError,
@@ -21,6 +22,7 @@ from ipmp_remediator.verify import verify
 
 ACTOR = "remediator"
 _BACKOFF_FIRST, _BACKOFF_MOST = 0.5, 30.0
+_SLOT_MOST = 120.0  # ten thousand hosts that wait for slots ask less than a hundred times a second
 
 # What a refusal of the daemon is called here.
 _REFUSALS = {
@@ -38,8 +40,14 @@ class Operations:
     """Carries out what was planned; interfaces whose operation was refused rest for a while."""
 
     def __init__(
-        self, store: Store, daemon: DaemonClient, metrics: Metrics, journal: Journal
+        self,
+        store: Store,
+        daemon: DaemonClient,
+        metrics: Metrics,
+        journal: Journal,
+        slots: Slots,
     ) -> None:
+        self._slots = slots
         self._store = store
         self._daemon = daemon
         self._metrics = metrics
@@ -54,12 +62,23 @@ class Operations:
     async def carry_out(
         self, operation: Operation, about: Episode | Drain, status: Status, *, dry_run: bool
     ) -> None:
-        """Store that the daemon is about to be asked, ask it, and store its answer."""
+        """Store that the daemon is about to be asked, ask it, and store its answer.
+
+        A drain that has no slot of the budget yet takes one, and is carried out when it is planned
+        once more.
+        """
         if dry_run:
             await self._rehearse(operation, about)
-            return
-        if await self._store.begin(operation):
+        elif not self._slots.suffice(operation):
+            await self._take_slot(operation, about)
+        elif await self._store.begin(operation):
             await self._ask(operation, about, status)
+
+    async def _take_slot(self, operation: Operation, about: Episode | Drain) -> None:
+        if refusal := await self._slots.take(operation):
+            decision = operation.decide(Kind.REFUSED, refusal.reason, why=refusal.why)
+            await self._record(about, decision)
+            self._rest(operation.interface, _SLOT_MOST)
 
     async def resume(self, operation: Operation, status: Status, *, dry_run: bool) -> bool:
         """Take up an operation whose answer is not known; tell whether anything was done."""
@@ -162,9 +181,9 @@ class Operations:
         for told in await self._store.apply([change] if change else (), time.time()):
             self._journal.tell(told)
 
-    def _rest(self, interface: str) -> None:
+    def _rest(self, interface: str, most: float = _BACKOFF_MOST) -> None:
         tries, _ = self._rests.get(interface, (0, 0.0))
-        delay = min(_BACKOFF_MOST, _BACKOFF_FIRST * 2.0**tries)
+        delay = min(most, _BACKOFF_FIRST * 2.0**tries)
         self._rests[interface] = (min(tries + 1, 10), time.monotonic() + delay)
 
 

@@ -166,6 +166,7 @@ class Config(msgspec.Struct, frozen=True):
     max_pending: int = 1000
     limits: Limits = Limits()
     maintenance: tuple[Window, ...] = ()
+    fleet_file: Path | None = None  # where the fleet's budget is asked for
 
     def policy_for(
         self, labels: Mapping[str, str], annotations: Mapping[str, str]

@@ -119,6 +119,17 @@ class Reader:
             self.error(at + name, f"is missing: {why}")
         return value
 
+    def file(self, table: Table, name: str, at: str = "") -> Path | None:
+        """Return a path, which starts at the file's directory; None when it is absent."""
+        if name not in table:
+            return None
+        value = self.text(table, name, "", at)
+        if not value:
+            if isinstance(table[name], str):
+                self.error(at + name, "is empty, must be the path of a file")
+            return None
+        return self.path.parent / value
+
     def texts(self, table: Table, name: str, at: str = "") -> tuple[str, ...]:
         """Return a list of strings, none of them empty."""
         value = table.get(name, [])

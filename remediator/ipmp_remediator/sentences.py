@@ -115,6 +115,14 @@ _SENTENCES: dict[tuple[str, str | None], str] = {
         "the drain of {interface} for {alertname} needs a person: `ipmp approve {id}`"
     ),
     ("refused", "dry_run"): "dry run, nothing is changed; the daemon answers: {why}",
+    ("refused", "budget_full"): "{interface} is not drained, the fleet drains enough: {why}",
+    ("refused", "budget_unreachable"): (
+        "{interface} is not drained, since nobody can say what the fleet drains: {why}"
+    ),
+    ("refused", "budget_settling"): "{interface} is not drained yet: {why}",
+    ("refused", "budget_not_allowed"): (
+        "{interface} is not drained, the budget server does not serve us: {why}"
+    ),
     ("refused", None): "the daemon refused to {action} {interface} ({reason}): {why}",
     ("waiting", "daemon_unreachable"): (
         "mpathd does not answer ({why}); the {action} of {interface} waits for it"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from ipmp.model import Status
+from ipmp_remediator.budget import Slots
 from ipmp_remediator.daemon_client import DaemonClient, DaemonError, DaemonUnreachableError
 from ipmp_remediator.database import StoreError
 from ipmp_remediator.decision import Kind, Reason
@@ -43,13 +44,15 @@ class Worker:
         metrics: Metrics,
         journal: Journal,
         config: Callable[[], Config],
+        slots: Slots,
     ) -> None:
         self._store = store
         self._daemon = daemon
         self._metrics = metrics
         self._journal = journal
         self._config = config
-        self._operations = Operations(store, daemon, metrics, journal)
+        self._operations = Operations(store, daemon, metrics, journal, slots)
+        self._slots = slots
         self._wake = asyncio.Event()
         self._observe_at = self._prune_at = 0.0  # monotonic
         self.status: Status | None = None  # what the daemon last reported
@@ -82,7 +85,7 @@ class Worker:
     async def refresh_metrics(self, memory: Memory | None = None) -> None:
         """Set the gauges that are derived from the store and the policy."""
         memory = memory or await self._store.memory(lookback(self._config()))
-        self._metrics.remembered(memory, self._config())
+        self._metrics.remembered(memory, self._config(), time.time())
 
     async def _step(self) -> float:
         """Do what is due; return the seconds until something may be due again."""
@@ -90,6 +93,9 @@ class Worker:
         memory = await self._store.memory(lookback(self._config()))
         await self.refresh_metrics(memory)
         idle = not (memory.drains or memory.operations or _pending(memory))
+        if idle:
+            self._slots.planned(None)
+        self._slots.settle(memory)
         left = self._observe_at - time.monotonic()
         if idle and left > 0:
             return left
@@ -115,6 +121,7 @@ class Worker:
             request_id=new_request_id(),
             resting=self._operations.resting(),
         )
+        self._slots.planned(result.operation)
         if result.trouble != memory.trouble:
             await self._store.weather(result.trouble)
         await self._apply(result.changes)

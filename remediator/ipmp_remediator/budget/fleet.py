@@ -17,7 +17,8 @@ import msgspec
 import structlog
 
 from ipmp.fleetlock.client import RefusedError, UnreachableError
-from ipmp_remediator.budget.contract import Granted, Refused, RefusedReason, Target
+from ipmp_remediator.budget.contract import Granted, Refused, Target
+from ipmp_remediator.decision import Reason
 
 RETRY_FIRST, RETRY_MOST = 1.0, 30.0
 
@@ -91,14 +92,19 @@ class FleetBudget:
             left = self._doubtful_until.get(target, 0.0) - _now()
             if left > 0:
                 return Refused(
-                    RefusedReason.SETTLING,
+                    Reason.BUDGET_SETTLING,
                     f"an earlier request is being settled, for {max(left, 1.0):.0f} s",
                 )
             if target in self._owed and not await self._give_back(target):
                 return Refused(
-                    RefusedReason.UNREACHABLE, "an earlier slot cannot be given back yet"
+                    Reason.BUDGET_UNREACHABLE, "an earlier slot cannot be given back yet"
                 )
             return await self._take(target)
+
+    def keep(self, targets: Collection[Target]) -> None:
+        """Give back what others than these hold."""
+        for target in self._held - set(targets):
+            self.give_back(target)
 
     def give_back(self, target: Target) -> None:
         """Give the slots back, for as long as it takes."""
@@ -122,7 +128,7 @@ class FleetBudget:
                 if isinstance(error, asyncio.CancelledError):
                     raise
                 return Refused(
-                    RefusedReason.UNREACHABLE, f"pool {pool} cannot be asked for: {error}"
+                    Reason.BUDGET_UNREACHABLE, f"pool {pool} cannot be asked for: {error}"
                 )
         self._held.add(target)
         return Granted()
@@ -136,7 +142,7 @@ class FleetBudget:
                 return _refused(pool, error)
             except UnreachableError as error:
                 return Refused(
-                    RefusedReason.UNREACHABLE, f"pool {pool} cannot be asked for: {error}"
+                    Reason.BUDGET_UNREACHABLE, f"pool {pool} cannot be asked for: {error}"
                 )
         return Granted()
 
@@ -192,9 +198,15 @@ class FleetBudget:
                     clear = False
         return clear
 
+    def _pools_to_leave(self, target: Target) -> list[str]:
+        """Its pools, but for those that the same interface holds as a member of another group."""
+        same = (t.group for t in self._held if t.interface == target.interface)
+        held = {pool for group in same for pool in self._pools_of(group)}
+        return [pool for pool in self._pools_of(target.group) if pool not in held]
+
     async def _give_back(self, target: Target) -> bool:
         sent = _now()
-        for pool in self._pools_of(target.group):
+        for pool in self._pools_to_leave(target):
             try:
                 await self._server.give_back(pool, self._id(target))
             except RefusedError as error:
@@ -213,8 +225,8 @@ class FleetBudget:
 
 def _refused(pool: str, error: RefusedError) -> Refused:
     if error.kind == _FULL_KIND or error.status in _FULL:
-        return Refused(RefusedReason.FULL, f"pool {pool} has no free slot")
-    return Refused(RefusedReason.NOT_ALLOWED, f"pool {pool} refuses us: {error}")
+        return Refused(Reason.BUDGET_FULL, f"pool {pool} has no free slot")
+    return Refused(Reason.BUDGET_NOT_ALLOWED, f"pool {pool} refuses us: {error}")
 
 
 def _now() -> float:

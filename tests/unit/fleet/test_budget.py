@@ -14,15 +14,13 @@ from ipmp.fleetlock.config import FleetConfig, load
 from ipmp.fleetlock.values import ErrorReply
 from ipmp.serving.document import DocumentError
 from ipmp_remediator.budget import (
-    Budget,
     FleetBudget,
     Granted,
-    LocalBudget,
     Pace,
     Refused,
-    RefusedReason,
     Target,
 )
+from ipmp_remediator.decision import Reason
 from tests.support.wait import eventually_async
 
 NI0, NI1 = Target("ipmp0", "ni0"), Target("ipmp0", "ni1")
@@ -82,8 +80,8 @@ async def test_all_pools_or_none() -> None:
     it = await budget(server)
     answer = await it.take(NI0)
     assert isinstance(answer, Refused)
-    assert answer.reason is RefusedReason.FULL
-    assert answer.sentence == "no slot in the budget of drains: pool rack has no free slot"
+    assert answer.reason is Reason.BUDGET_FULL
+    assert answer.why == "pool rack has no free slot"
     await eventually_async(lambda: not server.held["fabric"])
     server.held["rack"].clear()
     await eventually_async(lambda: it.owed == 0)
@@ -98,11 +96,11 @@ async def test_fails_closed_and_settles_what_may_have_been_taken() -> None:
     it = await budget(server)
     answer = await it.take(NI0)
     assert isinstance(answer, Refused)
-    assert answer.reason is RefusedReason.UNREACHABLE
+    assert answer.reason is Reason.BUDGET_UNREACHABLE
     server.after = lambda call, pool: None
     again = await it.take(NI0)
     assert isinstance(again, Refused)
-    assert again.reason is RefusedReason.SETTLING
+    assert again.reason is Reason.BUDGET_SETTLING
     await eventually_async(lambda: it.owed == 0)
     assert not server.held["fabric"]
     assert sum(call[0] == "give_back" and call[1] == "fabric" for call in server.calls) == 2
@@ -131,7 +129,7 @@ async def test_gives_back_until_the_server_has_it() -> None:
     it.give_back(NI0)
     await eventually_async(lambda: server.calls[-1][0] == "give_back")
     assert await it.take(NI0) == Refused(
-        RefusedReason.SETTLING, "an earlier request is being settled, for 1 s"
+        Reason.BUDGET_SETTLING, "an earlier request is being settled, for 1 s"
     )
     server.before = lambda call, pool: None
     await eventually_async(lambda: it.owed == 0, timeout=10)
@@ -146,6 +144,17 @@ async def test_a_start_gives_back_all_that_is_not_drained() -> None:
         server.held[pool] |= {"db1/ni0", "db1/ni1"}
     it = FleetBudget(server, "db1", lambda group: POOLS, QUICK)
     await it.start([NI0], [NI0, NI1])
+    await eventually_async(lambda: it.owed == 0)
+    assert server.held == {"fabric": {"db1/ni0"}, "rack": {"db1/ni0"}}
+    await it.stop()
+
+
+async def test_an_interface_that_two_groups_may_have_keeps_its_slot() -> None:
+    server = Server()
+    for pool in POOLS:
+        server.held[pool].add("db1/ni0")
+    it = FleetBudget(server, "db1", lambda group: POOLS, QUICK)
+    await it.start([NI0], [NI0, Target("ipmp1", "ni0")])
     await eventually_async(lambda: it.owed == 0)
     assert server.held == {"fabric": {"db1/ni0"}, "rack": {"db1/ni0"}}
     await it.stop()
@@ -170,7 +179,7 @@ async def test_a_slot_that_an_operator_released_is_taken_anew_or_refused() -> No
     server.held["rack"] = {"other/ni0"}
     answer = await it.take(NI0)
     assert isinstance(answer, Refused)
-    assert answer.reason is RefusedReason.FULL
+    assert answer.reason is Reason.BUDGET_FULL
     await it.stop()
 
 
@@ -182,7 +191,7 @@ async def test_a_server_that_does_not_know_us() -> None:
     server.before = forbid
     it = await budget(server)
     assert await it.take(NI0) == Refused(
-        RefusedReason.NOT_ALLOWED, "pool fabric refuses us: who are you?"
+        Reason.BUDGET_NOT_ALLOWED, "pool fabric refuses us: who are you?"
     )
     await it.stop()
 
@@ -200,18 +209,6 @@ async def test_giving_back_never_waits() -> None:
     it.give_back(NI0)
     await asyncio.sleep(0)
     assert it.owed == 1
-    await it.stop()
-
-
-async def test_a_host_by_itself() -> None:
-    it: Budget = LocalBudget(1)
-    await it.start([NI0], [NI0, NI1])
-    assert await it.take(NI0) == Granted()
-    refused = await it.take(NI1)
-    assert isinstance(refused, Refused)
-    assert refused.reason is RefusedReason.FULL
-    it.give_back(NI0)
-    assert await it.take(NI1) == Granted()
     await it.stop()
 
 

@@ -216,12 +216,12 @@ async def test_what_is_held_and_since_when_is_in_the_metrics(endpoint: str, pref
             return {s.name: s.value for f in families for s in f.samples if "_bucket" not in s.name}
 
         found = await samples()
-        assert found["ipmp_fleetlock_slots"] == 2
-        assert found["ipmp_fleetlock_slots_in_use"] == 1
+        assert found["ipmp_fleet_budget_slots"] == 2
+        assert found["ipmp_fleet_budget_slots_in_use"] == 1
         since = found["ipmp_fleetlock_holder_since_timestamp_seconds"]
         assert since == group.holders[0].since
         await it.client().give_back("rack", "a")
-        assert (await samples())["ipmp_fleetlock_slots_in_use"] == 0
+        assert (await samples())["ipmp_fleet_budget_slots_in_use"] == 0
         assert "ipmp_fleetlock_holder_since_timestamp_seconds" not in await samples()
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from ipmp.fleetlock.client import FleetLockClient
 from ipmp.fleetlock.config import FleetConfig
-from ipmp_remediator.budget import Pace, RefusedReason
+from ipmp_remediator.budget import Pace
+from ipmp_remediator.decision import Reason
 from tests.support.etcd import etcd, fleetlock
 from tests.support.remediator import alert
 from tests.support.simulated_fleet import simulated_fleet
@@ -49,8 +50,8 @@ async def _storm(directory: Path, urls: tuple[str, ...]) -> None:
         waiting = [host for host in fleet.hosts.values() if not host.drained]
         await eventually_async(lambda: all(host.refusals for host in waiting), timeout=20)
         for host in waiting:
-            assert host.refusals[-1].reason is RefusedReason.FULL
-            assert f"pool {host.pool} has no free slot" in host.refusals[-1].sentence
+            assert host.refusals[-1].reason is Reason.BUDGET_FULL
+            assert f"pool {host.pool} has no free slot" in host.refusals[-1].why
 
         over = [
             alert(instance=host, name=f"Alert{n}", status="resolved")

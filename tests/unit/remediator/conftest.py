@@ -1,30 +1,14 @@
-"""What the remediator's tests stand on: a fake daemon and a running remediator."""
+"""What most of the remediator's tests stand on: a running one, without limits of its own."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.fake_control_daemon import FakeDaemon
 from tests.support.remediator import InProcess, write_policy
-
-
-@pytest.fixture
-def run_dir() -> Iterator[Path]:
-    """A short path: the address of a Unix socket has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="ipmp-") as path:
-        yield Path(path)
-
-
-@pytest.fixture
-async def daemon(run_dir: Path) -> AsyncIterator[FakeDaemon]:
-    daemon = FakeDaemon(run_dir, {"ipmp0": ("ni0", "ni1", "ni2")})
-    await daemon.start()
-    yield daemon
-    await daemon.stop()
 
 
 @pytest.fixture
