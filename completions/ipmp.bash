@@ -2,7 +2,7 @@
 
 _ipmp_table() {  # COMMAND, then: words | value OPTION | operand
     case "$1:$2" in
-        'ipmp:words') echo '--help --run-dir --version -h check demo explain forget history hold lab pause release reload resume status' ;;
+        'ipmp:words') echo '--help --run-dir --version -h approve check demo explain fleet forget history hold lab pause release reload resume status' ;;
         'ipmp:value --run-dir') echo '@file' ;;
         'ipmp check:words') echo '--config --fix --help --root --write -h' ;;
         'ipmp check:value --config') echo '@file' ;;
@@ -25,10 +25,18 @@ _ipmp_table() {  # COMMAND, then: words | value OPTION | operand
         'ipmp forget:words') echo '--dry-run --help --reason -h' ;;
         'ipmp forget:value --reason') echo '@none' ;;
         'ipmp forget:operand') echo '@address' ;;
-        'ipmp pause:words') echo '--help --reason -h' ;;
+        'ipmp pause:words') echo '--for --help --reason -h' ;;
         'ipmp pause:value --reason') echo '@none' ;;
+        'ipmp pause:value --for') echo '@none' ;;
         'ipmp resume:words') echo '--help -h' ;;
+        'ipmp approve:words') echo '--help -h' ;;
         'ipmp reload:words') echo '--help -h' ;;
+        'ipmp fleet:words') echo '--help -h holders release' ;;
+        'ipmp fleet holders:words') echo '--config --help --json -h' ;;
+        'ipmp fleet holders:value --config') echo '@file' ;;
+        'ipmp fleet release:words') echo '--config --help --reason -h' ;;
+        'ipmp fleet release:value --config') echo '@file' ;;
+        'ipmp fleet release:value --reason') echo '@none' ;;
         'ipmp lab:words') echo '--dir --help -h down exec fault status up' ;;
         'ipmp lab:value --dir') echo '@file' ;;
         'ipmp lab up:words') echo '--dir --help --nics -h' ;;
@@ -58,20 +66,33 @@ _ipmp_table() {  # COMMAND, then: words | value OPTION | operand
         'mpathd:value --state-dir') echo '@file' ;;
         'mpathd:value --log.level') echo 'debug info warn error' ;;
         'mpathd:value --log.format') echo 'logfmt json' ;;
-        'ipmp_exporter:words') echo '--help --log.format --log.level --run-dir --version --web.listen-address --web.telemetry-path -h' ;;
+        'ipmp_exporter:words') echo '--collector.addresses --collector.config --collector.daemon --collector.groups --collector.interfaces --collector.kernel --collector.operations --collector.probes --collector.targets --help --log.format --log.level --no-collector.addresses --no-collector.config --no-collector.daemon --no-collector.groups --no-collector.interfaces --no-collector.kernel --no-collector.operations --no-collector.probes --no-collector.targets --run-dir --version --web.config.file --web.disable-exporter-metrics --web.listen-address --web.max-requests --web.systemd-socket --web.telemetry-path -h' ;;
         'ipmp_exporter:value --web.listen-address') echo '@none' ;;
         'ipmp_exporter:value --web.telemetry-path') echo '@none' ;;
+        'ipmp_exporter:value --web.config.file') echo '@file' ;;
+        'ipmp_exporter:value --web.max-requests') echo '@none' ;;
         'ipmp_exporter:value --run-dir') echo '@file' ;;
         'ipmp_exporter:value --log.level') echo 'debug info warn error' ;;
         'ipmp_exporter:value --log.format') echo 'logfmt json' ;;
-        'ipmp_remediator:words') echo '--check --config.file --dry-run --help --log.format --log.level --run-dir --state-dir --version --web.listen-address --web.telemetry-path -h' ;;
+        'ipmp_remediator:words') echo '--check --config.file --dry-run --help --log.format --log.level --run-dir --state-dir --test-payload --version --web.listen-address --web.telemetry-path -h route' ;;
         'ipmp_remediator:value --web.listen-address') echo '@none' ;;
         'ipmp_remediator:value --web.telemetry-path') echo '@none' ;;
         'ipmp_remediator:value --config.file') echo '@file' ;;
         'ipmp_remediator:value --run-dir') echo '@file' ;;
         'ipmp_remediator:value --state-dir') echo '@file' ;;
+        'ipmp_remediator:value --test-payload') echo '@file' ;;
         'ipmp_remediator:value --log.level') echo 'debug info warn error' ;;
         'ipmp_remediator:value --log.format') echo 'logfmt json' ;;
+        'ipmp_remediator route:words') echo '--check --config.file --help --log.format --log.level --version --web.listen-address -h' ;;
+        'ipmp_remediator route:value --config.file') echo '@file' ;;
+        'ipmp_remediator route:value --web.listen-address') echo '@none' ;;
+        'ipmp_remediator route:value --log.level') echo 'debug info warn error' ;;
+        'ipmp_remediator route:value --log.format') echo 'logfmt json' ;;
+        'ipmp_fleetlock:words') echo '--check --config.file --help --log.format --log.level --version --web.listen-address -h' ;;
+        'ipmp_fleetlock:value --config.file') echo '@file' ;;
+        'ipmp_fleetlock:value --web.listen-address') echo '@none' ;;
+        'ipmp_fleetlock:value --log.level') echo 'debug info warn error' ;;
+        'ipmp_fleetlock:value --log.format') echo 'logfmt json' ;;
         'if_mpadm:words') echo '--dry-run --reason --run-dir -d -r' ;;
         'if_mpadm:value -d') echo '@interface' ;;
         'if_mpadm:value -r') echo '@interface' ;;
@@ -123,4 +144,4 @@ _ipmp_complete() {
     mapfile -t COMPREPLY < <(compgen -W "$found" -- "$current")
 }
 
-complete -F _ipmp_complete ipmp mpathd ipmp_exporter ipmp_remediator if_mpadm ipmpstat
+complete -F _ipmp_complete ipmp mpathd ipmp_exporter ipmp_remediator ipmp_fleetlock if_mpadm ipmpstat

@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from ipmp.cli import if_mpadm, ipmp, ipmpstat, mpathd
 from ipmp.decision import Kind
-from ipmp_exporter import main as exporter
+from ipmp_exporter import flags as exporter
+from ipmp_fleetlock import main as fleetlock
 from ipmp_remediator import main as remediator
+from ipmp_remediator.route import main as route
 
 COMPLETIONS = Path(__file__).parent.parent / "completions"
 
@@ -42,8 +44,16 @@ class Entry(NamedTuple):
 def tables() -> dict[str, Entry]:
     """Every command, and every sub-command as `ipmp history`."""
     found: dict[str, Entry] = {}
-    for parser in (ipmp._parser([]), mpathd._parser(), exporter._parser(), remediator._parser()):
+    for parser in (
+        ipmp._parser([]),
+        mpathd._parser(),
+        exporter.parser(),
+        remediator._parser(),
+        route._parser(),
+        fleetlock._parser(),
+    ):
         found |= _commands(parser, parser.prog)
+    found["ipmp_remediator"].words.append("route")
     for module in (if_mpadm, ipmpstat):
         found[module.__name__.rpartition(".")[2]] = _solaris(module.SHORT, module.LONG)
     return found

@@ -12,7 +12,6 @@ from ipmp.lab.rules import prometheus_config, quickened
 from ipmp.lab.stage import Stage
 from tests.support.alerts import ALERTS, BY_NAME
 from tests.support.lab import need_namespaces
-from tests.support.metrics import exposed_metrics
 from tests.support.story import Recorded
 from tests.support.tools import need
 from tests.support.wait import eventually
@@ -78,11 +77,6 @@ LOSS_PERCENT = 8  # in each direction: too little for five lost in a row
 DRAINED_WITHIN = 150.0
 
 
-@pytest.mark.xfail(
-    "ipmp_probes_sent_total" not in exposed_metrics(),
-    reason="the exporter does not count probes yet",
-    run=False,
-)
 def test_a_lossy_path_is_drained_while_the_other_one_is_clean() -> None:
     need_namespaces()
     need("prometheus")

@@ -97,9 +97,7 @@ def summarise(terminalreporter: pytest.TerminalReporter) -> None:
             if key in broken:
                 tests += f"; FAILED: {', '.join(dict.fromkeys(broken[key]))}"
             missing = key not in shown and not line
-            terminalreporter.write_line(
-                f"{number:3} {text}: {tests}", red=missing or key in broken
-            )
+            terminalreporter.write_line(f"{number:3} {text}: {tests}", red=missing or key in broken)
 
 
 def _tests(terminalreporter: pytest.TerminalReporter, outcome: str) -> dict[str, list[str]]:

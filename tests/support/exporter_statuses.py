@@ -189,7 +189,7 @@ def probed() -> Status:
         Family.IPV4,
         "config",
         "10.0.0.21",
-        (ProbedTarget("10.0.0.1", 0.000412, 0.00005), ProbedTarget("10.0.0.2")),
+        (ProbedTarget("10.0.0.7", 0.000412, 0.00005), ProbedTarget("10.0.0.2")),
         sent=100,
         acked=97,
         lost=2,

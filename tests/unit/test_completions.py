@@ -30,6 +30,9 @@ TYPED = [
     (["mpathd", "--log.level", ""], {"debug", "info", "warn", "error"}, {"--check"}),
     (["ipmp_exporter", "--web."], {"--web.listen-address", "--web.telemetry-path"}, set()),
     (["ipmp_remediator", "--config"], {"--config.file"}, set()),
+    (["ipmp_remediator", "r"], {"route"}, set()),
+    (["ipmp_remediator", "route", "--c"], {"--check", "--config.file"}, {"--test-payload"}),
+    (["ipmp_fleetlock", "--config"], {"--config.file"}, set()),
 ]
 
 IPMPSTAT = """#!/bin/sh

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ipmp.cli import mpathd
-from ipmp_exporter import main as exporter
+from ipmp_exporter import flags as exporter
 from ipmp_remediator import main as remediator
 from tests.support.tools import need
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 UNITS = sorted(ROOT.glob("*/systemd/*.service"))
 PARSERS = {
     "mpathd": mpathd._parser,
-    "ipmp_exporter": exporter._parser,
+    "ipmp_exporter": exporter.parser,
     "ipmp_remediator": remediator._parser,
 }
 #: The most that `systemd-analyze security` may say, on its scale from 0 (safe) to 10.

@@ -96,7 +96,7 @@ def test_failed_group() -> None:
 
 
 def test_targets_with_their_round_trip_times() -> None:
-    target = rows(read(statuses.probed()), "Probe targets")["10.0.0.1"]
+    target = rows(read(statuses.probed()), "Probe targets")["10.0.0.7"]
     assert (target["Interface"], target["RTT"], target["Mean deviation"]) == (
         *("ni2", "0.412 ms", "0.050 ms"),
     )
