@@ -71,6 +71,8 @@ class Store:
 class Chronicle:
     """Implements what the journal and the daemon use of `History`."""
 
+    on_disk, pending = True, 0
+
     def __init__(self, disk: Disk, note: Callable[[Event], None]) -> None:
         self._disk, self._note = disk, note
 

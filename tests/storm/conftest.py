@@ -1,5 +1,5 @@
 """A run directory with a short path."""
 
-from tests.unit.remediator.conftest import run_dir
+from tests.unit.conftest import run_dir
 
 __all__ = ["run_dir"]

@@ -1,4 +1,4 @@
-"""A fake daemon, for tests of those who ask one."""
+"""What unit tests share: logging as it was, and a fake daemon for those who ask one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.support.fake_control_daemon import FakeDaemon
+
+
+@pytest.fixture(autouse=True)
+def logging_of_its_own() -> Iterator[None]:
+    """A program that ran in an earlier test has not chosen the level for this one."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
