@@ -15,10 +15,10 @@ from aiohttp import web
 
 from ipmp.fleetlock.client import FleetLockClient
 from ipmp.fleetlock.config import load as load_fleet
-from ipmp.serving import tls as fleet_tls
 from ipmp.serving.admission import TokenError
 from ipmp.serving.document import DocumentError
-from ipmp_remediator.access import Gate, SecretError, TlsError, server_context
+from ipmp.serving.tls import TlsError, server_context
+from ipmp_remediator.access import Gate, SecretError
 from ipmp_remediator.budget import FleetBudget, Observed, Slots
 from ipmp_remediator.config import load
 from ipmp_remediator.daemon_client import DaemonClient
@@ -85,7 +85,7 @@ def read_policy(settings: Settings) -> Config:
         _fleet_budget(config, Metrics())
     except DocumentError as error:
         errors += error.errors
-    except (TokenError, fleet_tls.TlsError) as error:
+    except (TokenError, TlsError) as error:
         errors.append(f"{config.fleet_file}: {error}")
     if config.authentication is Authentication.NONE:
         errors += [

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from ipmp.serving.tls import ServerTls
+
 
 class Authentication(StrEnum):
     """Whether senders prove who they are; `none` is accepted on loopback addresses only."""
@@ -139,12 +141,9 @@ class Signature(msgspec.Struct, frozen=True):
     window: float = 300.0
 
 
-class Tls(msgspec.Struct, frozen=True):
+class Tls(ServerTls, frozen=True):
     """HTTPS; with a client CA, clients must show a certificate."""
 
-    cert_file: Path
-    key_file: Path
-    client_ca_file: Path | None = None
     client_allowed_sans: frozenset[str] = frozenset()  # none: any that the CA has signed
 
 

@@ -9,7 +9,6 @@ from ipmp_remediator.access.basic import BasicUsers
 from ipmp_remediator.access.gate import Credentials, Gate, Verdict
 from ipmp_remediator.access.secret import SecretError, SecretFile
 from ipmp_remediator.access.signature import Signatures
-from ipmp_remediator.access.tls import TlsError, server_context
 
 __all__ = [
     "BasicUsers",
@@ -18,7 +17,5 @@ __all__ = [
     "SecretError",
     "SecretFile",
     "Signatures",
-    "TlsError",
     "Verdict",
-    "server_context",
 ]

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
+from ipmp.serving.tls import names_of
 from ipmp_remediator.access.basic import BasicUsers
 from ipmp_remediator.access.secret import SecretFile
 from ipmp_remediator.access.signature import Signatures
-from ipmp_remediator.access.tls import names_of
 from ipmp_remediator.policy import Config
 
 
