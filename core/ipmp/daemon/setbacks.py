@@ -8,7 +8,7 @@ the kernel, log and announce for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from math import inf
 
 import msgspec
@@ -66,14 +66,16 @@ class Setbacks:
         self._wait((what, member), decision, now, before.since if before is not None else now)
         return decision
 
-    def end(self, taken: Iterable[Step], now: float) -> Iterator[Decision]:
+    def end(self, taken: Sequence[Step], now: float) -> Iterator[Decision]:
         """A pass is over in which the kernel took these steps; tells what has no effect."""
-        steps = set(map(identity, taken))
-        if not steps:
+        if not taken:
             return
         if now - self._last > REST_SECONDS:
             self._row, self._taken = 0, {}
         self._row, self._last = self._row + 1, now
+        if self._row <= USUAL_PASSES and not self._overdue:
+            return  # the usual case: a thousand steps are not looked at one by one
+        steps = set(map(identity, taken))
         if self._row > USUAL_PASSES:
             self._taken = {what: self._taken.get(what, 0) + 1 for what in steps}
         for what in steps:
