@@ -8,7 +8,7 @@ import pytest
 
 from ipmp.fleetlock.client import FleetLockClient
 from ipmp.fleetlock.config import FleetConfig
-from ipmp_remediator.budget import Pace
+from ipmp_remediator.budget import Pace, Refused
 from ipmp_remediator.decision import Reason
 from tests.support.etcd import etcd, fleetlock
 from tests.support.remediator import alert
@@ -48,10 +48,13 @@ async def _storm(directory: Path, urls: tuple[str, ...]) -> None:
         assert all(len(host.heard) == 5 for host in fleet.hosts.values())
         await eventually_async(lambda: len(fleet.drained) == POOLS * SLOTS, timeout=20)
         waiting = [host for host in fleet.hosts.values() if not host.drained]
-        await eventually_async(lambda: all(host.refusals for host in waiting), timeout=20)
-        for host in waiting:
-            assert host.refusals[-1].reason is Reason.BUDGET_FULL
-            assert f"pool {host.pool} has no free slot" in host.refusals[-1].why
+        full = [
+            Refused(Reason.BUDGET_FULL, f"pool {host.pool} has no free slot") for host in waiting
+        ]
+        await eventually_async(
+            lambda: all(why in host.refusals for host, why in zip(waiting, full, strict=True)),
+            timeout=20,
+        )
 
         over = [
             alert(instance=host, name=f"Alert{n}", status="resolved")
