@@ -168,7 +168,7 @@ class Client:
         return _decode(self._post("/v1/reload", OperationRequest()), _Generation).generation
 
     def _remediator(self, method: str, target: str) -> tuple[str, ...]:
-        path = self._socket("remediator.sock")
+        path = self._socket("remediator/remediator.sock")
         return _decode(_request(path, method, target, b"", QUERY_TIMEOUT), _Explanation).sentences
 
     def _socket(self, name: str) -> str:

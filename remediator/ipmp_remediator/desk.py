@@ -1,4 +1,4 @@
-"""What the operators of this host ask the remediator for, over a Unix socket next to mpathd's.
+"""What the operators of this host ask the remediator for, over a Unix socket below mpathd's.
 
 The permissions of the socket are the authorisation, as with the daemon's own.
 """
@@ -23,7 +23,8 @@ from ipmp_remediator.policy import Config, lookback
 from ipmp_remediator.rails.situation import Situation
 from ipmp_remediator.store import Store
 
-SOCKET = "remediator.sock"
+#: Below the run directory, in a directory that the remediator may write to: mpathd's is not.
+SOCKET = "remediator/remediator.sock"
 _ID = re.compile(r"[0-9a-f]{8}")
 _RECENT = 10
 _MODE = 0o660
@@ -87,6 +88,7 @@ class Desk:
 
 def _listen(path: Path) -> socket.socket:
     """Make the socket; one that a killed process left behind is replaced."""
+    path.parent.mkdir(mode=0o750, exist_ok=True)  # as a service it is there already
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))

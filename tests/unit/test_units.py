@@ -99,6 +99,12 @@ def test_it_starts_our_program_with_options_that_it_has(unit: Path) -> None:
     arguments = [word for word in words[len(command) :] if word != "$ARGS"]
     named = vars(parser().parse_args(arguments)).get("config_file")
     assert named is None or waits_for(unit) == str(named)
+    keys = service(unit)
+    for option, key in (("state_dir", "StateDirectory"), ("run_dir", "RuntimeDirectory")):
+        if key in keys:
+            base = {"StateDirectory": "/var/lib", "RuntimeDirectory": "/run"}[key]
+            used = str(vars(parser().parse_args(arguments))[option])
+            assert f"{base}/{keys[key]}".startswith(used), "it may write where it will"
 
 
 def shared_data() -> dict[str, str]:
@@ -166,9 +172,10 @@ def test_its_user_and_groups_are_made(unit: Path, tmp_path: Path) -> None:
     }
     keys = service(unit)
     if "User" in keys:
-        assert keys["User"] in users
-        for group in keys.get("SupplementaryGroups", "").split():
-            assert keys["User"] in members[group]
+        user = keys["User"]
+        assert user in users
+        for group in {*keys.get("SupplementaryGroups", "").split(), keys.get("Group", user)}:
+            assert group == user or user in members[group]
     else:
         assert unit.stem == "mpathd", "only the daemon is root"
 
