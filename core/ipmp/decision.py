@@ -187,6 +187,8 @@ _SENTENCES: dict[tuple[Kind, Reason | None], str] = {
         "the kernel is told again and again to {value} and does not refuse, but nothing changes; "
         "from now on it is told every {seconds} s"
     ),
+    (Kind.REFUSED, Reason.INVALID): "refused for {interface}{address}: {why}",
+    (Kind.REFUSED, Reason.BUSY): "mpathd is busy, ask again: {why}",
     (Kind.REFUSED, None): "refused for {interface}{address}: {reason} {why}",
     (Kind.ACTIVATED, None): "{interface} is now active in group {group} ({reason})",
     (Kind.DRAINED, Reason.STILL_RECEIVING): (

@@ -361,7 +361,7 @@ async def test_a_request_id_is_for_one_operation(api):
     response = await api.control.post("/v1/interfaces/ni1/online", json={"request_id": "a"})
     assert response.status == 422
     assert (await problem_of(response)).detail == (
-        "refused for ni1: invalid (its request_id was used before to offline ni0)"
+        "refused for ni1: its request_id was used before to offline ni0"
     )
 
 

@@ -87,4 +87,4 @@ def _ask_again(error: BaseException | None) -> bool:
 
 
 def _refusal(reason: Reason, subject: tuple[str, str, bool], why: str) -> Refusal:
-    return Refusal(Decision(Kind.REFUSED, reason, interface=subject[1], detail={"why": f"({why})"}))
+    return Refusal(Decision(Kind.REFUSED, reason, interface=subject[1], detail={"why": why}))

@@ -59,7 +59,7 @@ class Streams:
         self, request: web.Request, lines: AsyncGenerator[bytes, None]
     ) -> web.StreamResponse:
         if self._open >= MAX_STREAMS:
-            why = f"({MAX_STREAMS} streams are open already)"
+            why = f"{MAX_STREAMS} streams are open already"
             raise Refusal(Decision(Kind.REFUSED, Reason.BUSY, detail={"why": why}))
         response = web.StreamResponse()
         response.content_type = "application/x-ndjson"

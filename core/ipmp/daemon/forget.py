@@ -58,7 +58,7 @@ def _find(desk: Desk, name: str) -> tuple[Runner, DataAddress]:
     ]
     if len(found) > 1:
         keys = ", ".join(address.key for _, address in found)
-        raise _refusal(Reason.INVALID, name, why=f"(it is not unique: say which of {keys})")
+        raise _refusal(Reason.INVALID, name, why=f"it is not unique, say which of {keys}")
     if not found:
         raise _refusal(Reason.UNKNOWN_ADDRESS, name)
     runner, address = found[0]

@@ -194,7 +194,7 @@ def _respect_hold(call: _Call) -> None:
 
 def _hold(call: _Call) -> OperationResult:
     if not call.request.reason:
-        raise call.refuse(Reason.INVALID, why=": a hold needs a reason")
+        raise call.refuse(Reason.INVALID, why="a hold needs a reason")
     if not call.request.dry_run:
         call.desk.intent.holds[call.interface] = HoldIntent(
             call.request.reason, call.actor, call.desk.wall()
@@ -204,7 +204,7 @@ def _hold(call: _Call) -> OperationResult:
 
 def _release(call: _Call) -> OperationResult:
     if call.automatic or call.interface not in call.desk.intent.holds:
-        raise call.refuse(Reason.INVALID, why=": it is not held, or not by you to release")
+        raise call.refuse(Reason.INVALID, why="it is not held, or not by you to release")
     if not call.request.dry_run:
         del call.desk.intent.holds[call.interface]
     return call.done(Kind.RELEASE)
