@@ -22,7 +22,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Run what needs a network in a process of its own, where this machine permits it.
 
     Pytest asks every conftest.py, wherever the test is: scenarios profit, too, but what talks to
-    Prometheus needs the loopback that all programs share.
+    a Prometheus of another test needs the loopback that all programs share.
     """
     if item.get_closest_marker("prometheus") is not None:
         return None

@@ -7,12 +7,15 @@ ends with its process. The test must not rely on fixtures of a wider scope than 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import pickle
+import socket
+import struct
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -21,6 +24,7 @@ from ipmp.lab import LabError
 from ipmp.lab.namespaces import unshare_command
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -59,7 +63,8 @@ def _run_in_child(item: pytest.Item, writing: int) -> NoReturn:
     try:
         _unshare()
         dump = item.config.hook.pytest_report_to_serializable
-        reports = runtestprotocol(item, log=False, nextitem=None)
+        # Fixtures of a wider scope are the parent's: what they have started must not be stopped.
+        reports = runtestprotocol(item, log=False, nextitem=cast(pytest.Item, item.parent))
         data = pickle.dumps([dump(config=item.config, report=report) for report in reports])
         with open(writing, "wb") as pipe:
             pipe.write(data)
@@ -80,6 +85,8 @@ def _unshare() -> None:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    with socket.socket() as any_socket:  # programs that the test runs talk over loopback
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))
 
 
 def _died(item: pytest.Item, status: int) -> pytest.TestReport:

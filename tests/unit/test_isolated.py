@@ -23,7 +23,7 @@ def pytest_runtest_protocol(item, nextitem):
     return True
 """
 TESTS = """
-import os, socket
+import os, socket, subprocess
 import pytest
 
 PARENT = os.getpid()
@@ -32,13 +32,21 @@ PARENT = os.getpid()
 def shared():
     yield os.getpid()
 
-def test_first(shared):
+@pytest.fixture(scope="session")
+def program():
+    with subprocess.Popen(["sleep", "100"]) as sleeping:
+        yield sleeping
+        sleeping.kill()
+
+def test_first(shared, program):
     assert shared == PARENT
 
 def test_isolated_network(shared):
     assert os.getpid() != PARENT
     assert [name for _, name in socket.if_nameindex()] == ["lo"]
     assert os.getuid() == 0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname()).close()
 
 def test_isolated_failure():
     assert [1, 2] == [1, 3], "what pytest says of it"
@@ -48,6 +56,9 @@ def test_isolated_skip():
 
 def test_isolated_death():
     os.kill(os.getpid(), 9)
+
+def test_what_the_parent_has_started_lives_on(program):
+    assert program.poll() is None
 """
 OTHER = """
 def test_last():
@@ -63,7 +74,7 @@ def test_reports_come_back_from_the_child(
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_one=TESTS, test_other=OTHER)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rs", "-vv")
-    result.assert_outcomes(passed=3, failed=2, skipped=1)
+    result.assert_outcomes(passed=4, failed=2, skipped=1)
     result.stdout.fnmatch_lines(
         [
             "*what pytest says of it*",
