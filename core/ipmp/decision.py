@@ -41,6 +41,25 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
         )
         return text.rstrip()
 
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """Every interface it is about: its own, and those that something moved from and to."""
+        ends = () if self.kind is Kind.TARGET else ("source", "target")  # its target is a host
+        ways = [str(self.detail.get(end, "")) for end in ends]
+        named = [self.interface, *(name for way in ways for name in way.split(" and "))]
+        return tuple(dict.fromkeys(filter(None, named)))
+
+    def concerns(
+        self, group: str = "", interface: str = "", address: str = "", kind: str = ""
+    ) -> bool:
+        """Whether it is about all that is given; an address with or without prefix length."""
+        return (
+            group in ("", self.group)
+            and (not interface or interface in self.interfaces)
+            and address.partition("/")[0] in ("", self.address.partition("/")[0])
+            and kind in ("", self.kind)
+        )
+
 
 # Facts that templates may use; absent ones render as nothing.
 _FACTS = ("state", "previous", "source", "target", "why", "value", "name", "count", "seconds")

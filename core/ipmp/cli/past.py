@@ -69,10 +69,8 @@ def _print(event: Event, options: argparse.Namespace) -> None:
 
 
 def _wanted(event: Event, options: argparse.Namespace) -> bool:
-    decision = event.decision
     asked = (options.group, options.interface, options.address, options.kind)
-    told = (decision.group, decision.interface, decision.address, str(decision.kind))
-    return all(want is None or want == have for want, have in zip(asked, told, strict=True))
+    return event.decision.concerns(*(want or "" for want in asked))
 
 
 def _instant(text: str) -> float:

@@ -130,17 +130,12 @@ class Store:
 
 def _row(event: Event) -> tuple[int, float, str, str, str, str, bytes]:
     decision = event.decision
-    interfaces = (
-        decision.interface,
-        str(decision.detail.get("source", "")),
-        str(decision.detail.get("target", "")),
-    )
     return (
         event.id,
         event.time,
         decision.kind.value,
         decision.group,
-        f" {' '.join(interfaces)} ",
+        f" {' '.join(decision.interfaces)} ",
         decision.address.partition("/")[0],
         _encode(event),
     )
