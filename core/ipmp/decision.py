@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
-from ipmp.reasons import Kind, Reason
+from ipmp.reasons import IN_BULK, Kind, Reason
 
-__all__ = ["Decision", "Kind", "Reason", "Refusal"]
+__all__ = ["IN_BULK", "Decision", "Kind", "Reason", "Refusal"]
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -109,3 +109,7 @@ class Reason(StrEnum):
     FAST_TARGETS = "fast-targets"
     TARGET_DEAD = "target-dead"
     TARGET_SLOW = "target-slow"
+
+
+#: What may come in thousands at once, one for each address or route.
+IN_BULK = frozenset({Kind.ADDRESS_MOVED, Kind.ADDRESS_ADOPTED, Kind.ROUTE_MOVED})

@@ -42,6 +42,23 @@ def test_history_explain_and_status_tell_the_same(lab: Lab, start_host: StartHos
     assert unknown.stderr.startswith("ipmp: ")
 
 
+def test_why_an_address_is_away_is_told_also_after_the_daemon_was_killed(
+    lab: Lab, start_host: StartHost
+) -> None:
+    host = start_host(PLAIN)
+    assert host.if_mpadm("-d", "ni0", "--reason", "new switch").returncode == 0
+    on(lab, "ni1", *BOTH)
+    host.sentences()  # the history has everything
+    host.kill9()
+    host.start()
+    present, *past = host.ipmp("explain", IPV4).stdout.splitlines()
+    assert present.startswith(f"{IPV4}/24 of group ipmp0 is on ni1; its home is ni0; ")
+    offline, moved = (line.partition("  ")[2] for line in past[-2:])
+    assert offline.startswith("ni0 was taken offline by if_mpadm by ")
+    assert offline.endswith(" (new switch)")
+    assert moved == f"{IPV4}/24 moved from ni0 to ni1 (operator)"
+
+
 def test_a_hold_keeps_automation_out_and_people_in(lab: Lab, start_host: StartHost) -> None:
     host = start_host(PLAIN)
     assert host.ipmp("hold", "ni0", "--reason", "under test").returncode == 0

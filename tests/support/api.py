@@ -118,7 +118,7 @@ class FakeController:
             raise self.error
         return 7
 
-    def explain(self, name: str) -> list[str] | None:
+    async def explain(self, name: str) -> list[str] | None:
         return {"192.168.1.5/24": ["It is on ni0."]}.get(name)
 
 

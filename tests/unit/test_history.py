@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from ipmp.decision import Decision, Kind, Reason
-from ipmp.history import History
+from ipmp.history import History, Query
 from ipmp.history.history import ID_BLOCK
 from ipmp.model import Event
 
@@ -101,6 +101,21 @@ async def test_queries(path, filters, expected):
         history.append(event(3, "ni1", group="dmz"))
         history.append(event(4, "", kind=Kind.DAEMON, group=""))
         assert await ids(history, **filters) == expected
+
+
+async def test_queries_by_several_kinds_and_up_to_a_number(path):
+    moved, found = Kind.ADDRESS_MOVED, Kind.ADDRESS_ADOPTED
+    async with opened(path) as history:
+        for number, kind in enumerate([moved, found, Kind.DAEMON, moved], 1):
+            history.append(event(number, kind=kind))
+
+        async def select(**fields) -> list[int]:
+            return [e.id for e in await history.select(Query(10, **fields))]
+
+        assert await select(kinds=(found, Kind.DAEMON)) == [2, 3]
+        assert await select(without=(found, moved)) == [3]
+        assert await select(before=3) == [1, 2]
+        assert await select(kinds=(moved,), before=4) == [1]
 
 
 async def test_the_newest_rows_are_kept(path):

@@ -47,5 +47,5 @@ class Controller(Protocol):
     async def reload(self, actor: str) -> int:
         """Read the configuration again and return its generation; raises ConfigError."""
 
-    def explain(self, name: str) -> list[str] | None:
+    async def explain(self, name: str) -> list[str] | None:
         """Return sentences about a group, interface or address; None when nothing has the name."""

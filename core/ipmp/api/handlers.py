@@ -98,7 +98,7 @@ class Handlers:
     async def explain(self, request: web.Request) -> web.Response:
         """`GET /v1/explain/{object}`."""
         name = request.match_info["object"]
-        sentences = self._controller.explain(name)
+        sentences = await self._controller.explain(name)
         if sentences is None:
             return problem(
                 HTTPStatus.NOT_FOUND,

@@ -29,6 +29,7 @@ from ipmp.daemon.heartbeat import Heartbeat
 from ipmp.daemon.journal import Journal
 from ipmp.daemon.operations import operate
 from ipmp.daemon.pausing import Pausing
+from ipmp.daemon.recall import Recall
 from ipmp.daemon.runner import Runner
 from ipmp.daemon.statistics import statistics
 from ipmp.daemon.sysctls import SysctlKeeper, check
@@ -257,9 +258,9 @@ class Daemon:
         """A bounded queue of all probes that are answered or lost from now on."""
         return self._probe_followers.follow()
 
-    def explain(self, name: str) -> list[str] | None:
+    async def explain(self, name: str) -> list[str] | None:
         """Why a group, interface or address is as it is; None when there is none of that name."""
-        return explain(self.status(), self.journal, name)
+        return await explain(self.status(), Recall(self.journal), name)
 
     async def reload(self, actor: str) -> int:
         """Read the configuration again, all or nothing; raises ConfigError."""

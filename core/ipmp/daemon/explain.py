@@ -1,25 +1,27 @@
-"""Why is it as it is? Sentences about a group, interface or address, from status and journal."""
+"""Why is it as it is? Sentences about a group, interface or address: what is, what led to it."""
 
 from __future__ import annotations
 
-from ipmp.daemon.journal import Journal
-from ipmp.model import AddressStatus, Family, GroupStatus, InterfaceStatus, Status
+from collections.abc import Collection
+from datetime import datetime
 
-RECENT = 10
+from ipmp.daemon.recall import Recall
+from ipmp.model import AddressStatus, Event, Family, GroupStatus, InterfaceStatus, Status
 
 
-def explain(status: Status, journal: Journal, name: str) -> list[str] | None:
+async def explain(status: Status, recall: Recall, name: str) -> list[str] | None:
     """Sentences, the present first and then what led to it; None when nothing has that name."""
     found, interface = status.group(name), status.interface(name)
     address = next(
         (a for a in status.addresses if name in (a.address, a.address.partition("/")[0])), None
     )
     if found is not None:
-        now = _group(status, found)
+        now, past = _group(status, found), await recall.group(name)
     elif interface is not None:
-        now = _interface(status, interface)
+        now, past = _interface(status, interface), await recall.interface(name)
     elif address is not None:
-        now = _address(address)
+        past = await recall.address(address.address)
+        now = _address(address, {event.sentence for event in past.events})
     else:
         return None
     fights = [
@@ -28,7 +30,12 @@ def explain(status: Status, journal: Journal, name: str) -> list[str] | None:
         for fight in group.fights
         if name in (group.name, fight.interface, fight.subject, fight.subject.partition("/")[0])
     ]
-    return now + fights + [event.sentence for event in journal.about(name)[-RECENT:]]
+    return now + fights + ([past.caveat] if past.caveat else []) + [*map(_dated, past.events)]
+
+
+def _dated(event: Event) -> str:
+    """What happened, and when: it may be long ago."""
+    return f"{datetime.fromtimestamp(event.time):%Y-%m-%d %H:%M:%S}  {event.sentence}"
 
 
 def _group(status: Status, group: GroupStatus) -> list[str]:
@@ -67,11 +74,12 @@ def _interface(status: Status, interface: InterfaceStatus) -> list[str]:
     return sentences
 
 
-def _address(address: AddressStatus) -> list[str]:
+def _address(address: AddressStatus, told: Collection[str]) -> list[str]:
+    """What is, and the reason that the daemon remembers unless the past tells it anyway."""
     where = f"is on {address.interface}" if address.interface else "is on no interface"
     home = f"its home is {address.home}" if address.home else "it has no home"
     origin = "it was found there" if address.adopted else "it is declared in ipmp.toml"
     sentences = [f"{address.address} of group {address.group} {where}; {home}; {origin}."]
-    if address.reason:
+    if address.reason and address.reason not in told:
         sentences.append(f"{address.reason}.")
     return sentences

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 import structlog
 
 from ipmp.daemon.followers import Followers
-from ipmp.decision import Decision, Kind, Reason
+from ipmp.decision import IN_BULK, Decision, Kind, Reason
 from ipmp.history import History
 from ipmp.model import Event, InterfaceState
 
@@ -21,7 +21,6 @@ RING = 1000  # events kept in memory
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("mpathd")
 
-_QUIET = {Kind.ADDRESS_MOVED, Kind.ADDRESS_ADOPTED, Kind.ROUTE_MOVED}
 _WARNINGS = {Kind.STAYS, Kind.FIGHTING, Kind.MISMATCH}
 _ERRORS = {
     (Kind.INTERFACE_STATE, Reason.LINK_DOWN),
@@ -58,7 +57,7 @@ class Journal:
 
     def about(self, name: str) -> list[Event]:
         """Events still in memory about an interface, address or group."""
-        return [e for e in self._ring if name in _subjects(e.decision)]
+        return [event for event in self._ring if name in _subjects(event.decision)]
 
     def follow(self) -> AbstractContextManager[asyncio.Queue[Event]]:
         """A queue that receives every event from now on."""
@@ -67,7 +66,7 @@ class Journal:
 
 def _subjects(decision: Decision) -> tuple[str, ...]:
     address = decision.address
-    return decision.interface, decision.group, address, address.partition("/")[0]
+    return *decision.interfaces, decision.group, address, address.partition("/")[0]
 
 
 def _log(decision: Decision, sentence: str) -> None:
@@ -85,7 +84,7 @@ def _log(decision: Decision, sentence: str) -> None:
         )
         if value
     }
-    if decision.kind in _QUIET:
+    if decision.kind in IN_BULK:
         log.debug(sentence, kind=str(decision.kind), **fields)
     elif (decision.kind, decision.reason) in _ERRORS:
         log.error(sentence, kind=str(decision.kind), **fields)

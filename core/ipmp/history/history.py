@@ -99,8 +99,12 @@ class History:
         `since` is Unix seconds, `interface` also matches source and target of a move, `address`
         is compared without its prefix length.
         """
+        kinds = () if kind is None else (kind,)
+        return await self.select(Query(limit, since, group, interface, address, kinds))
+
+    async def select(self, query: Query) -> list[Event]:
+        """Return the newest events that match, newest last."""
         await self._idle.wait()
-        query = Query(limit, since, group, interface, address, kind)
         async with self._lock:
             events = await self._memory.select(query)
             if self._disk is not None:
@@ -109,7 +113,7 @@ class History:
                 except sqlite3.Error as error:
                     await self._disk_failed(error)
         newest_last = sorted(events, key=lambda event: event.id)
-        return newest_last[-limit:]
+        return newest_last[-query.limit :]
 
     async def close(self) -> None:
         """Write what is pending and close the database."""

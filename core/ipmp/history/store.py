@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 import aiosqlite
@@ -42,7 +42,9 @@ WHERE time >= :since
   AND (:group = '' OR "group" = :group)
   AND (:interface = '' OR instr(interfaces, ' ' || :interface || ' '))
   AND (:address = '' OR address = :address)
-  AND (:kind = '' OR kind = :kind)
+  AND (:kinds = '' OR instr(:kinds, ' ' || kind || ' '))
+  AND NOT instr(:without, ' ' || kind || ' ')
+  AND (:before = 0 OR id < :before)
 ORDER BY id DESC LIMIT :limit
 """
 
@@ -58,7 +60,9 @@ class Query(msgspec.Struct, frozen=True):
     group: str = ""
     interface: str = ""  # its own, or source or target of a move
     address: str = ""  # compared without prefix length
-    kind: Kind | None = None
+    kinds: Collection[Kind] = ()
+    without: Collection[Kind] = ()  # of no such kind
+    before: int = 0  # only events with a lower number
 
 
 class Store:
@@ -118,7 +122,8 @@ class Store:
         """Return the newest events that match, newest first."""
         parameters = msgspec.structs.asdict(query)
         parameters["address"] = query.address.partition("/")[0]
-        parameters["kind"] = query.kind or ""
+        parameters["kinds"] = _words(query.kinds)
+        parameters["without"] = _words(query.without)
         events: list[Event] = []
         async with self._connection.execute(_SELECT, parameters) as cursor:
             async for (event,) in cursor:
@@ -128,6 +133,11 @@ class Store:
         return events
 
 
+def _words(names: Collection[str]) -> str:
+    """A list in which SQL finds a name by the blanks around it."""
+    return f" {' '.join(names)} " if names else ""
+
+
 def _row(event: Event) -> tuple[int, float, str, str, str, str, bytes]:
     decision = event.decision
     return (
@@ -135,7 +145,7 @@ def _row(event: Event) -> tuple[int, float, str, str, str, str, bytes]:
         event.time,
         decision.kind.value,
         decision.group,
-        f" {' '.join(decision.interfaces)} ",
+        _words(decision.interfaces),
         decision.address.partition("/")[0],
         _encode(event),
     )
