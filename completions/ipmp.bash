@@ -2,12 +2,14 @@
 
 _ipmp_table() {  # COMMAND, then: words | value OPTION | operand
     case "$1:$2" in
-        'ipmp:words') echo '--help --run-dir --version -h approve check demo explain fleet forget history hold lab pause release reload resume status' ;;
+        'ipmp:words') echo '--help --run-dir --version -h approve check demo explain fleet forget history hold lab pause release reload resume status watch' ;;
         'ipmp:value --run-dir') echo '@file' ;;
         'ipmp check:words') echo '--config --fix --help --root --write -h' ;;
         'ipmp check:value --config') echo '@file' ;;
         'ipmp check:value --root') echo '@file' ;;
         'ipmp status:words') echo '--help --json -h' ;;
+        'ipmp watch:words') echo '--help -h' ;;
+        'ipmp watch:operand') echo '@group' ;;
         'ipmp history:words') echo '--address --follow --group --help --interface --json --kind --limit --since -h' ;;
         'ipmp history:value --group') echo '@group' ;;
         'ipmp history:value --interface') echo '@interface' ;;

@@ -22,6 +22,7 @@ TYPED = [
     (["ipmp", "history", "--interface", ""], {"ni0", "ni1"}, {"ipmp0", "--json"}),
     (["ipmp", "history", "--kind", "fail"], {"failover", "failback"}, {"offline"}),
     (["ipmp", "explain", ""], {"ipmp0", "ni0", "192.168.1.5"}, set()),
+    (["ipmp", "watch", ""], {"ipmp0"}, {"ni0", "192.168.1.5"}),
     (["ipmp", "hold", "n"], {"ni0", "ni1"}, {"ipmp0"}),
     (["ipmp", "lab", ""], {"up", "down"}, {"history"}),
     (["if_mpadm", "-d", ""], {"ni0", "ni1"}, {"--reason"}),

@@ -1,4 +1,4 @@
-"""What every command line tool does alike at its rim: end quietly on ^C and on a closed pipe."""
+"""What every command line tool does alike at its rim: how it ends, and what it may write where."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 INTERRUPTED = 130  # what shells report for a program that SIGINT ended
-DEFAULT_HEIGHT = 24
+DEFAULT_WIDTH, DEFAULT_HEIGHT = 80, 24
 
 
 def run(body: Callable[[], int]) -> int:
@@ -26,9 +26,28 @@ def run(body: Callable[[], int]) -> int:
         return 0
 
 
-def height() -> int:
-    """Return the rows of the terminal that standard output is, 24 when it is none."""
+def size() -> tuple[int, int]:
+    """Return columns and rows of the terminal that standard output is, 80 and 24 when it is none.
+
+    A serial line often does not know its size and says 0.
+    """
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).lines or DEFAULT_HEIGHT
+        columns, rows = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
-        return DEFAULT_HEIGHT
+        columns = rows = 0
+    return columns or DEFAULT_WIDTH, rows or DEFAULT_HEIGHT
+
+
+def height() -> int:
+    """Return the rows of the terminal."""
+    return size()[1]
+
+
+def is_screen() -> bool:
+    """Whether standard output is a terminal on which one can write anywhere."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_colour() -> bool:
+    """Whether colours are wanted: by a terminal, and by the user (https://no-color.org)."""
+    return is_screen() and not os.environ.get("NO_COLOR")

@@ -14,6 +14,7 @@ from ipmp.client import AccessDenied, ClientError, DaemonUnavailable
 COMMANDS = {
     "check": "ipmp.cli.check",
     "status": "ipmp.cli.status",
+    "watch": "ipmp.cli.watch",
     "history": "ipmp.cli.past",
     "explain": "ipmp.cli.past",
     "hold": "ipmp.cli.orders",

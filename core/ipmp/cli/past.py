@@ -60,12 +60,19 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
+def told(event: Event) -> str:
+    """Return an event as a line for people."""
+    return dated(event.time, event.sentence)
+
+
+def dated(time: float, sentence: str) -> str:
+    """Return a sentence with its moment in front."""
+    moment = datetime.fromtimestamp(time).astimezone().isoformat(" ", "milliseconds")
+    return f"{moment}  {sentence}"
+
+
 def _print(event: Event, options: argparse.Namespace) -> None:
-    if options.json:
-        print(msgspec.json.encode(event).decode(), flush=True)
-    else:
-        moment = datetime.fromtimestamp(event.time).astimezone().isoformat(" ", "milliseconds")
-        print(f"{moment}  {event.sentence}", flush=True)
+    print(msgspec.json.encode(event).decode() if options.json else told(event), flush=True)
 
 
 def _wanted(event: Event, options: argparse.Namespace) -> bool:

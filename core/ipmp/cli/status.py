@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ipmp.cli.columns import interfaces, natural
+from ipmp.cli.console import has_colour
 from ipmp.client import Client
 from ipmp.model import GroupState, GroupStatus, InterfaceState, InterfaceStatus, Status
 
@@ -38,45 +39,57 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(status), indent=2).decode())
         return 0
-    colour = sys.stdout.isatty()
+    for line in lines(status, colour=has_colour()):
+        print(line)
+    return 0
+
+
+def lines(status: Status, only: str | None = None, *, colour: bool = False) -> Iterator[str]:
+    """All of it, or one group, in lines; and what is unusual about the host."""
     for group in status.groups:
-        _print_group(status, group, colour)
+        if only in (None, group.name):
+            yield from _group(status, group, colour)
+    yield from notes(status)
+
+
+def notes(status: Status) -> Iterator[str]:
+    """What is unusual about the host."""
     if status.daemon.paused is not None:
         paused = status.daemon.paused
         end = datetime.fromtimestamp(paused.until).astimezone() if paused.until else None
         until = f" until {end:%Y-%m-%d %H:%M}" if end else ""
-        print(f"Remediation is paused by {paused.actor}{until}: {paused.reason}")
+        yield f"Remediation is paused by {paused.actor}{until}: {paused.reason}"
     if status.daemon.config_error:
-        print(f"The configuration could not be reloaded: {status.daemon.config_error}")
-    return 0
+        yield f"The configuration could not be reloaded: {status.daemon.config_error}"
 
 
-def _print_group(status: Status, group: GroupStatus, colour: bool) -> None:
-    print(f"{group.name}: {_painted(group.state, colour)}")
+def why(interface: InterfaceStatus) -> str:
+    """Why an interface is in its state, and who holds it."""
+    hold = interface.hold
+    held = "" if hold is None else f"; held by {hold.actor}: {hold.reason}"
+    return f"{interface.reason}{held}"
+
+
+def _group(status: Status, group: GroupStatus, colour: bool) -> Iterator[str]:
+    yield f"{group.name}: {_painted(group.state, colour)}"
     for interface in interfaces(status):
         if interface.group == group.name:
-            state = _painted(interface.state, colour)
-            print(f"  {interface.name}: {state}, {interface.reason}{_held(interface)}")
-            _print_addresses(status, interface)
+            yield f"  {interface.name}: {_painted(interface.state, colour)}, {why(interface)}"
+            yield from _addresses(status, interface)
     homeless = [a.address for a in status.addresses if a.group == group.name and not a.interface]
     if homeless:
-        print(f"  on no interface: {', '.join(homeless)}")
+        yield f"  on no interface: {', '.join(homeless)}"
     for fight in group.fights[:SHOWN]:
-        print(f"  fighting: {fight.sentence}")
+        yield f"  fighting: {fight.sentence}"
     if len(group.fights) > SHOWN:
-        print(f"  fighting: {len(group.fights) - SHOWN} more")
+        yield f"  fighting: {len(group.fights) - SHOWN} more"
 
 
-def _print_addresses(status: Status, interface: InterfaceStatus) -> None:
+def _addresses(status: Status, interface: InterfaceStatus) -> Iterator[str]:
     for address in sorted(status.addresses, key=lambda a: natural(a.address)):
         if address.interface == interface.name:
             away = address.home not in (None, interface.name)
-            print(f"      {address.address}{f' (home {address.home})' if away else ''}")
-
-
-def _held(interface: InterfaceStatus) -> str:
-    hold = interface.hold
-    return "" if hold is None else f"; held by {hold.actor}: {hold.reason}"
+            yield f"      {address.address}{f' (home {address.home})' if away else ''}"
 
 
 def _painted(state: GroupState | InterfaceState, colour: bool) -> str:
