@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from ipmp.model import OperationRequest, OperationResult, ProblemCode, Status
 from ipmp_remediator.budget import Slots
 from ipmp_remediator.daemon_client import (
@@ -16,7 +18,7 @@ from ipmp_remediator.decision import Action, Decision, Kind, Reason
 from ipmp_remediator.journal import Journal
 from ipmp_remediator.metrics import Metrics
 from ipmp_remediator.planner import refused
-from ipmp_remediator.state import Change, Drain, Episode, Operation
+from ipmp_remediator.state import Change, Drain, Episode, Memory, Operation
 from ipmp_remediator.store import Store
 from ipmp_remediator.verify import verify
 
@@ -36,6 +38,14 @@ _REFUSALS = {
 _CHANGED_MEANWHILE = (ProblemCode.ALREADY_OFFLINE, ProblemCode.NOT_OFFLINE)
 
 
+class _Rest(msgspec.Struct, frozen=True):
+    """Why an interface is not asked about for a while."""
+
+    decision: Decision
+    tries: int
+    end: float  # monotonic
+
+
 class Operations:
     """Carries out what was planned; interfaces whose operation was refused rest for a while."""
 
@@ -52,12 +62,16 @@ class Operations:
         self._daemon = daemon
         self._metrics = metrics
         self._journal = journal
-        self._rests: dict[str, tuple[int, float]] = {}  # interface -> tries, monotonic end
+        self._rests: dict[str, _Rest] = {}  # by interface
 
-    def resting(self) -> frozenset[str]:
-        """Return the interfaces that are not asked about right now."""
-        now = time.monotonic()
-        return frozenset(name for name, (_, end) in self._rests.items() if end > now)
+    def resting(self, memory: Memory) -> dict[str, Decision]:
+        """Return the interfaces that are not asked about right now, and why.
+
+        A rest ends with the alert that it was for: another one is another question.
+        """
+        wanted = memory.wanted()
+        self._rests = {i: r for i, r in self._rests.items() if r.decision.fingerprint in wanted}
+        return {i: r.decision for i, r in self._rests.items() if r.end > time.monotonic()}
 
     async def carry_out(
         self, operation: Operation, about: Episode | Drain, status: Status, *, dry_run: bool
@@ -78,11 +92,12 @@ class Operations:
         if refusal := await self._slots.take(operation):
             decision = operation.decide(Kind.REFUSED, refusal.reason, why=refusal.why)
             await self._record(about, decision)
-            self._rest(operation.interface, _SLOT_MOST)
+            self._rest(decision, _SLOT_MOST)
 
     async def resume(self, operation: Operation, status: Status, *, dry_run: bool) -> bool:
         """Take up an operation whose answer is not known; tell whether anything was done."""
-        if operation.interface in self.resting():
+        rest = self._rests.get(operation.interface)
+        if rest and rest.end > time.monotonic():
             return False
         interface = status.interface(operation.interface)
         offline = interface.offline if interface else None
@@ -92,7 +107,7 @@ class Operations:
         elif not drain and interface and offline is None:
             await self._found_done(operation, Kind.UNDRAINED)
         elif dry_run:
-            self._rest(operation.interface)
+            self._rest(operation.decide(Kind.REFUSED, Reason.DRY_RUN))
             return False
         else:
             await self._ask(operation, None, status)
@@ -113,7 +128,7 @@ class Operations:
         except DaemonError as error:  # only its state will tell what it has done
             decision = operation.decide(Kind.WAITING, Reason.DAEMON_ERROR, why=str(error))
             await self._record(about, decision)
-            self._rest(operation.interface)
+            self._rest(decision)
         except OperationRefusedError as refusal:
             await self._refused(operation, about, refusal)
         else:
@@ -149,7 +164,7 @@ class Operations:
         else:
             decision = operation.decide(Kind.FAILED, Reason.INVALID, why=refusal.detail)
             await self._store.fail(operation, decision, time.time())
-            self._rest(operation.interface)
+            self._rest(decision)
             self._journal.tell(decision)
 
     async def _rehearse(self, operation: Operation, about: Episode | Drain) -> None:
@@ -165,14 +180,14 @@ class Operations:
             reason = Reason.DAEMON_ERROR
             decision = operation.decide(Kind.WAITING, reason, why=str(error))
         await self._record(about, decision)
-        self._rest(operation.interface)
+        self._rest(decision)
 
     async def _refuse(
         self, operation: Operation, about: Episode | Drain | None, decision: Decision
     ) -> None:
         change = refused(about, decision) if about else Change(decision)
         recorded = await self._store.refuse(operation, [change] if change else (), time.time())
-        self._rest(operation.interface)
+        self._rest(decision)
         for told in recorded:
             self._journal.tell(told)
 
@@ -181,10 +196,13 @@ class Operations:
         for told in await self._store.apply([change] if change else (), time.time()):
             self._journal.tell(told)
 
-    def _rest(self, interface: str, most: float = _BACKOFF_MOST) -> None:
-        tries, _ = self._rests.get(interface, (0, 0.0))
+    def _rest(self, decision: Decision, most: float = _BACKOFF_MOST) -> None:
+        before = self._rests.get(decision.interface)
+        tries = before.tries if before else 0
         delay = min(most, _BACKOFF_FIRST * 2.0**tries)
-        self._rests[interface] = (min(tries + 1, 10), time.monotonic() + delay)
+        self._rests[decision.interface] = _Rest(
+            decision, min(tries + 1, 10), time.monotonic() + delay
+        )
 
 
 def _reason(operation: Operation) -> str:

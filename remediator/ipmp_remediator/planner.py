@@ -8,7 +8,7 @@ decided is recorded once, until it becomes something else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -48,9 +48,13 @@ def plan(
     now: float,
     *,
     request_id: str,
-    resting: frozenset[str] = frozenset(),
+    resting: Mapping[str, Decision] | None = None,
 ) -> Plan:
-    """Make a plan; `request_id` names its operation, `resting` interfaces are asked about later."""
+    """Make a plan; `request_id` names its operation.
+
+    `resting` interfaces are asked about later, for the reason of the last answer.
+    """
+    resting = resting or {}
     situation = Situation.of(config, status, memory, now)
     trouble = situation.trouble
     changes: list[Change] = []
@@ -62,7 +66,9 @@ def plan(
             wakes.append(step.wake)
         if step.operation is None or _rehearsed(step.about, config):
             continue
-        if step.operation.interface in resting:
+        if last := resting.get(step.operation.interface):
+            if change := _waits(step, last):
+                changes.append(change)
             wakes.append(now + RECHECK)
             continue
         return Plan(tuple(changes), trouble, step.operation, step.about)
@@ -91,6 +97,16 @@ def refused(about: Episode | Drain, decision: Decision) -> Change | None:
     if isinstance(about, Drain):
         return Change(decision, drain=msgspec.structs.replace(about, told=told(decision)))
     return Change(decision, episode=msgspec.structs.replace(about, told=told(decision)))
+
+
+def _waits(step: _Step, last: Decision) -> Change | None:
+    """Every alert is told what the first one was told that asked for the same."""
+    assert step.operation
+    assert step.about
+    if last.action is not step.operation.action:
+        return None
+    decision = step.operation.decide(last.kind, last.reason, **last.detail)
+    return refused(step.about, decision)
 
 
 def _rehearsed(about: Episode | Drain | None, config: Config) -> bool:

@@ -205,3 +205,17 @@ class Memory(msgspec.Struct, frozen=True):
     onsets: tuple[Onset, ...] = ()
     trouble: Trouble = Trouble()
     approved: frozenset[str] = frozenset()
+
+    def pending(self) -> list[Episode]:
+        """Return the open alerts whose drain is wanted."""
+        return [
+            e
+            for e in self.episodes
+            if e.firing and e.wish is Wish.OFFLINE and e.outcome is Outcome.PENDING
+        ]
+
+    def wanted(self) -> set[str]:
+        """Return the fingerprints of alerts that anything may be asked for."""
+        drained = {drain.fingerprint for drain in self.drains}
+        asked = {operation.fingerprint for operation in self.operations}
+        return {episode.fingerprint for episode in self.pending()} | drained | asked

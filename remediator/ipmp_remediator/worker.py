@@ -21,8 +21,8 @@ from ipmp_remediator.journal import Journal
 from ipmp_remediator.metrics import Metrics
 from ipmp_remediator.operations import Operations
 from ipmp_remediator.planner import RECHECK, plan, refused
-from ipmp_remediator.policy import Config, Wish, lookback
-from ipmp_remediator.state import Change, Episode, Memory, Outcome, new_request_id
+from ipmp_remediator.policy import Config, lookback
+from ipmp_remediator.state import Change, Memory, new_request_id
 from ipmp_remediator.store import Store
 
 OBSERVE_INTERVAL = 30.0  # seconds between looks at the daemon while nothing is to be done
@@ -92,7 +92,7 @@ class Worker:
         await self._prune()
         memory = await self._store.memory(lookback(self._config()))
         await self.refresh_metrics(memory)
-        idle = not (memory.drains or memory.operations or _pending(memory))
+        idle = not (memory.drains or memory.operations or memory.pending())
         if idle:
             self._slots.planned(None)
         self._slots.settle(memory)
@@ -119,7 +119,7 @@ class Worker:
             memory,
             now,
             request_id=new_request_id(),
-            resting=self._operations.resting(),
+            resting=self._operations.resting(memory),
         )
         self._slots.planned(result.operation)
         if result.trouble != memory.trouble:
@@ -142,7 +142,7 @@ class Worker:
         reason = Reason.DAEMON_UNREACHABLE if unreachable else Reason.DAEMON_ERROR
         changes = [
             change
-            for about in _pending(memory)
+            for about in memory.pending()
             if (change := refused(about, about.decide(Kind.WAITING, reason, why=str(error))))
         ]
         await self._apply(changes)
@@ -156,11 +156,3 @@ class Worker:
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + _PRUNE_INTERVAL
             await self._store.prune(time.time())
-
-
-def _pending(memory: Memory) -> list[Episode]:
-    return [
-        e
-        for e in memory.episodes
-        if e.firing and e.wish is Wish.OFFLINE and e.outcome is Outcome.PENDING
-    ]

@@ -10,6 +10,7 @@ import pytest
 
 from ipmp.fleetlock.client import FleetLockClient
 from ipmp.fleetlock.config import FleetConfig
+from ipmp_remediator import operations
 from ipmp_remediator.app import read_policy
 from ipmp_remediator.budget import FleetBudget, Granted, Pace, Refused, Target, fleet
 from ipmp_remediator.reader import ConfigError
@@ -157,6 +158,42 @@ async def test_what_the_daemon_refuses_keeps_no_slot(
     daemon.busy = 0
     await host.decided("drained", "firing")
     assert await budget.holders() == ["db1/ni0"]
+
+
+async def test_every_alert_that_waits_for_a_slot_is_told_why(
+    host: InProcess, budget: Budget
+) -> None:
+    await budget.client.take("rack", "db2/ni0")
+    assert await host.post(alert(name="First"), alert(name="Second")) == 202
+    assert await host.post(alert("ni1", name="Third")) == 202
+
+    async def told() -> bool:
+        refused = [r["decision"] for r in await host.decisions()]
+        full = {d["alertname"] for d in refused if d["reason"] == "budget_full"}
+        return full == {"First", "Second", "Third"}
+
+    await until(told, "all three are refused")
+
+
+async def test_a_new_alert_asks_at_once_however_long_an_earlier_one_was_to_wait(
+    host: InProcess, daemon: FakeDaemon, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, take = [], FleetBudget.take
+
+    async def noted(self: FleetBudget, target: Target) -> Granted | Refused:
+        asked.append(await take(self, target))
+        return asked[-1]
+
+    await budget.client.take("rack", "db2/ni0")
+    assert await host.post(alert(name="First")) == 202
+    await host.decided("refused", "budget_full")
+    monkeypatch.setattr(operations, "_BACKOFF_FIRST", 1000.0)
+    monkeypatch.setattr(FleetBudget, "take", noted)
+    await until(lambda: bool(asked), "it has asked in vain once more")
+    await budget.client.give_back("rack", "db2/ni0")
+    assert await host.post(alert(name="First", status="resolved"), alert(name="Second")) == 202
+    await host.decided("drained", "firing")
+    assert daemon.effects == [OFF]
 
 
 def test_mistakes_of_the_fleet_file_are_mistakes_of_the_policy(

@@ -55,7 +55,17 @@ def test_what_the_daemon_works_on_is_left_alone() -> None:
     )
     made = planned(Memory(episodes=(episode(),), operations=(asked,)))
     assert made.operation is None
-    assert planned(Memory(episodes=(episode(),)), resting=frozenset({"ni0"})).operation is None
+
+
+def test_all_alerts_about_a_resting_interface_have_the_reason_of_the_last_answer() -> None:
+    first, second = episode(), episode(name="B")
+    full = first.decide(Kind.REFUSED, Reason.BUDGET_FULL, why="no slot is free")
+    made = planned(Memory(episodes=(first, second)), resting={"ni0": full})
+    assert made.operation is None
+    assert [c.decision and (c.decision.alertname, c.decision.reason) for c in made.changes] == [
+        ("A", Reason.BUDGET_FULL),
+        ("B", Reason.BUDGET_FULL),
+    ]
 
 
 def test_a_drain_stays_while_any_alert_is_open() -> None:
