@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 
 export PATH := $(PATH):/usr/sbin:/sbin:$(CURDIR)/.tools/bin
 
-.PHONY: help setup demo test soak mutants storm fuzz lint format bench endurance budget tools dashboards clean
+.PHONY: help setup demo test soak mutants storm fuzz lint format bench endurance budget fleet tools dashboards clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -73,6 +73,9 @@ endurance: $(READY) ## kill and restart the daemon amid trouble in namespaces (C
 
 budget: setup ## kill budget servers, etcd and hosts while hosts drain (FOR=seconds; SEED=n)
 	@$(BIN)/python -m tests.budget --seconds $(FOR) $(if $(SEED),--seed $(SEED))
+
+fleet: setup ## kill every part of a fleet of five hosts while alerts come and go (FOR=seconds; SEED=n)
+	@$(BIN)/python -m tests.fleet --seconds $(FOR) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## remove everything that make has made
 	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

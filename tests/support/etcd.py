@@ -1,9 +1,11 @@
-"""A real etcd of one node, and FleetLock servers in front of it, that tests may kill."""
+"""A real etcd of one node, FleetLock servers and dispatchers, that tests may kill."""
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -15,19 +17,28 @@ from tests.support.wait import eventually
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port below those that clients get, so that nobody has it while its server is dead."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 class Process:
     """A server that is started again at the same port, with what it has on disk."""
 
-    def __init__(self, command: list[str], log: Path, healthy: str) -> None:
+    def __init__(
+        self, command: list[str], log: Path, healthy: str, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Take the command, its log, the URL that tells its health, and how to speak to that."""
         self._command = command
         self._log = log
         self._healthy = healthy
+        self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait: bool = True) -> None:
@@ -41,7 +52,7 @@ class Process:
 
     def healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(self._healthy, timeout=2) as answer:
+            with urllib.request.urlopen(self._healthy, timeout=2, context=self._tls) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -81,3 +92,11 @@ def fleetlock(directory: Path, config: Path) -> tuple[Process, str]:
     command = [sys.executable, "-m", "ipmp_fleetlock.main", "--config.file", str(config)]
     command += ["--web.listen-address", f"127.0.0.1:{port}"]
     return Process(command, directory / f"fleetlock-{port}.log", f"{url}/-/ready"), url
+
+
+def dispatcher(directory: Path, config: Path) -> tuple[Process, str]:
+    """A dispatcher that is not started yet, and its URL."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "ipmp_remediator.command", "route"]
+    command += ["--config.file", str(config), "--web.listen-address", f"127.0.0.1:{port}"]
+    return Process(command, directory / f"route-{port}.log", f"{url}/-/ready"), url

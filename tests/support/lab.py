@@ -70,13 +70,17 @@ class Host:
 
     def start(self, *options: str, environment: Mapping[str, str] | None = None) -> Host:
         """Start the daemon and wait until it answers; `environment` is added to ours."""
+        self.launch(*options, environment=environment)
+        eventually(self._answers, START_WITHIN)
+        return self
+
+    def launch(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start the daemon."""
         variables = os.environ | dict(environment or {})
         with self.log_file.open("a") as log:
             self._process = self.lab.popen(
                 HOST, self.command(*options), stdout=log, stderr=log, env=variables
             )
-        eventually(self._answers, START_WITHIN)
-        return self
 
     def command(self, *options: str) -> tuple[str, ...]:
         """Return the command line of the daemon."""

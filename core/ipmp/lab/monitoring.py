@@ -132,7 +132,7 @@ class _Server(ABC):
         return self.directory / f"{self.program}.log"
 
     def _spawn(self, path: Path) -> subprocess.Popen[bytes]:
-        command = _with_web_pages(self.program, [str(path), *self._arguments()])
+        command = with_web_pages(self.program, [str(path), *self._arguments()])
         with self._log_path.open("wb") as log:
             return subprocess.Popen(  # noqa: S603
                 command,
@@ -227,7 +227,7 @@ def _free_port() -> int:
         return port
 
 
-def _with_web_pages(name: str, command: list[str]) -> list[str]:
+def with_web_pages(name: str, command: list[str]) -> list[str]:
     """Return the command such that it dies with us and finds its web pages where it expects them.
 
     Unpacked below `.tools`, Debian's programs look for them under `/usr/share` in vain; an overlay
