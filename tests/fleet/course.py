@@ -44,8 +44,7 @@ class Report(msgspec.Struct):
             f"{self.alerts} alerts, {self.waited} of them open for {LONG:g} s or more; "
             f"{self.drains} drains, at most {most} at a time; "
             f"{self.blows.total()} blows ({blows}); {self.looks} looks, "
-            f"breaches: {len(self.breaches)}"
-            + "".join(f"\n  {breach}" for breach in self.breaches)
+            f"breaches: {len(self.breaches)}" + "".join(f"\n  {breach}" for breach in self.breaches)
         )
 
 
@@ -94,8 +93,8 @@ class Course:
         self.report.blows[f"{_PAST[blow.deed]} of {kind(blow.victim)}"] += 1
         if blow.deed is Deed.PULL:
             host, _, member = blow.victim.removeprefix("cable ").partition("/")
+            self._judge.cuts.append(Cut(host, member))  # before the daemon can know of it
             self._site.pull(blow.victim)
-            self._judge.cuts.append(Cut(host, member))
         elif blow.deed is Deed.PAUSE:
             self._site.victims[blow.victim].pause()
         else:

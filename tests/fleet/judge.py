@@ -150,10 +150,11 @@ class Judge:
 
     def _ask_daemons(self) -> None:
         """A member works at any time, unless a cable was pulled of late."""
-        cut = {c.host for c in self.cuts if not c.is_over(time.time())}
         for host in self._site.hosts.values():
-            status = host.status() if host.name not in cut else None
-            for group in status.groups if status else ():
+            status = host.status()
+            now = time.time()
+            cut = any(c.host == host.name and not c.is_over(now) for c in self.cuts)
+            for group in status.groups if status and not cut else ():
                 if group.usable < 1:
                     self._breach(f"{host.name}: no member works: {_names(self._look())}")
 

@@ -24,7 +24,7 @@ VICTIMS += [f"cable db{n}/ni{m}" for n in range(5) for m in range(2)]
 def test_it_keeps_its_budget_and_its_members_and_comes_to_rest() -> None:
     need_namespaces()
     with tempfile.TemporaryDirectory(prefix="ipmp-") as short:
-        report = Course(Path(short), seed=6).run(20)
+        report = Course(Path(short), seed=0).run(20)
     print(report)
     assert report.breaches == []
     assert report.drains > 2
