@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -43,4 +44,4 @@ def test_a_seed_plans_the_same_blows_and_every_process_is_hit() -> None:
 
 def test_the_pair_is_never_hit_at_once() -> None:
     hits = [blow for blow in blows(1, 600, VICTIMS) if kind(blow.victim) == PAIRED]
-    assert all(first.end < second.at for first, second in zip(hits, hits[1:], strict=False))
+    assert all(first.end < second.at for first, second in pairwise(hits))
