@@ -1,8 +1,8 @@
 """Client of the daemon's status and control API (docs/api.md): HTTP/1.1 over two Unix sockets.
 
-Synchronous and light on purpose: `if_mpadm` and `ipmpstat` must start fast, so this module speaks
-the little HTTP it needs itself and imports nothing but the socket and the shared model. One request
-is one connection; a `Client` holds no state and may be shared between threads.
+Synchronous and light on purpose: `if_mpadm` and `ipmpstat` must start fast, so nothing is imported
+but the socket (`exchange`) and the shared model. One request is one connection; a `Client` holds no
+state and may be shared between threads.
 
 Every failure is a `ClientError` whose text is one sentence for people.
 """
@@ -11,11 +11,18 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
+from ipmp.exchange import (
+    AccessDenied,
+    ClientError,
+    DaemonTimeout,
+    DaemonUnavailable,
+    Exchange,
+    ProtocolError,
+)
 from ipmp.model import (
     Event,
     OperationRequest,
@@ -27,9 +34,25 @@ from ipmp.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from io import BufferedReader
+    from collections.abc import Iterator
     from pathlib import Path
+
+__all__ = [
+    "OPERATION_TIMEOUT",
+    "QUERY_TIMEOUT",
+    "STREAM_TIMEOUT",
+    "AccessDenied",
+    "Client",
+    "ClientError",
+    "DaemonTimeout",
+    "DaemonUnavailable",
+    "Operation",
+    "ProblemError",
+    "ProtocolError",
+    "default_run_dir",
+    "is_device_name",
+    "quote",
+]
 
 QUERY_TIMEOUT = 5.0  # seconds; Solaris' IPMP_REQTIMEOUT
 OPERATION_TIMEOUT = 120.0  # a drain is answered when verified, or when its own limit has passed
@@ -39,7 +62,6 @@ Operation = Literal["offline", "online", "hold", "release"]
 
 T = TypeVar("T")
 
-_LINE_LIMIT = 65536
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # What the kernel accepts as a device name (dev_valid_name): short, printable, no slash, no colon.
 _DEVICE_NAME = re.compile(r"(?!\.{1,2}\Z)[^\s/:\x00]{1,15}\Z")
@@ -48,26 +70,6 @@ _DEVICE_NAME = re.compile(r"(?!\.{1,2}\Z)[^\s/:\x00]{1,15}\Z")
 def default_run_dir() -> str:
     """Return where the daemon's sockets are if no flag says so: $IPMP_RUN_DIR, else /run/ipmp."""
     return os.environ.get("IPMP_RUN_DIR") or "/run/ipmp"
-
-
-class ClientError(Exception):
-    """A request that got no usable answer; the text says why in one sentence."""
-
-
-class DaemonUnavailable(ClientError):
-    """Nothing listens on the socket: the daemon is not running, or runs with another run_dir."""
-
-
-class AccessDenied(ClientError):
-    """The permissions of the socket do not let this user in."""
-
-
-class DaemonTimeout(ClientError):
-    """The daemon did not answer in time."""
-
-
-class ProtocolError(ClientError):
-    """The answer is not what the API promises: another program or another version."""
 
 
 class ProblemError(ClientError):
@@ -176,7 +178,7 @@ class Client:
 
     def _stream(self, target: str, kind: type[T]) -> Iterator[T]:
         path = self._socket("status.sock")
-        with _Exchange(path, "GET", target, b"", STREAM_TIMEOUT) as http:
+        with Exchange(path, "GET", target, b"", STREAM_TIMEOUT) as http:
             if http.status != 200:
                 raise _refusal(http.status, http.read())
             for line in http.lines():
@@ -218,7 +220,7 @@ def _query(**fields: str | float | None) -> str:
 
 def _request(path: str, method: str, target: str, body: bytes, timeout: float) -> bytes:
     """Return the body of a successful answer, or raise what the failure means."""
-    with _Exchange(path, method, target, body, timeout) as http:
+    with Exchange(path, method, target, body, timeout) as http:
         answer = http.read()
     if http.status // 100 != 2:
         raise _refusal(http.status, answer)
@@ -237,119 +239,3 @@ def _refusal(status: int, body: bytes) -> ClientError:
         return ProblemError(msgspec.json.decode(body, type=Problem))
     except msgspec.DecodeError:
         return ProtocolError(f"mpathd answered with HTTP status {status}")
-
-
-class _Exchange:
-    """One request and its answer; a context manager that closes the connection."""
-
-    def __init__(self, path: str, method: str, target: str, body: bytes, timeout: float) -> None:
-        self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._socket.settimeout(timeout)
-        self._input: BufferedReader = self._socket.makefile("rb")
-        self._head = (
-            f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        ).encode("ascii")
-        self._body = body
-        self.status = 0
-        self.headers: Mapping[str, str] = {}
-
-    def __enter__(self) -> _Exchange:
-        try:
-            self._socket.connect(self._path)
-            self._socket.sendall(self._head + self._body)
-            self.status, self.headers = self._read_head()
-        except OSError as error:
-            self.__exit__()
-            raise self._failure(error) from error
-        except ClientError:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._input.close()
-        self._socket.close()
-
-    def read(self) -> bytes:
-        """Return the whole body."""
-        return b"".join(self._pieces())
-
-    def lines(self) -> Iterator[bytes]:
-        """Yield the body line by line, as it arrives."""
-        rest = b""
-        for piece in self._pieces():
-            *whole, rest = (rest + piece).split(b"\n")
-            yield from whole
-        if rest:
-            yield rest
-
-    def _pieces(self) -> Iterator[bytes]:
-        """Yield the body in the pieces that the transfer coding makes."""
-        try:
-            if self.headers.get("transfer-encoding", "").lower() == "chunked":
-                yield from self._chunks()
-            elif "content-length" in self.headers:
-                yield self._exactly(_number(self.headers["content-length"], 10))
-            else:
-                yield self._input.read()
-        except OSError as error:
-            raise self._failure(error) from error
-
-    def _chunks(self) -> Iterator[bytes]:
-        while size := _number(self._line().partition(";")[0], 16):
-            yield self._exactly(size)
-            self._line()  # the line end after each chunk
-        while self._line():  # trailers
-            pass
-
-    def _read_head(self) -> tuple[int, dict[str, str]]:
-        version, _, rest = self._line().partition(" ")
-        if not version.startswith("HTTP/1."):
-            raise ProtocolError(f"what answers at {self._path} is not mpathd")
-        headers = {}
-        while line := self._line():
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        return _number(rest[:3], 10), headers
-
-    def _line(self) -> str:
-        raw = self._input.readline(_LINE_LIMIT)
-        if not raw.endswith(b"\n"):
-            raise self._cut()
-        return raw.rstrip(b"\r\n").decode("latin-1")
-
-    def _exactly(self, size: int) -> bytes:
-        data = self._input.read(size)
-        if len(data) != size:
-            raise self._cut()
-        return data
-
-    def _cut(self) -> ProtocolError:
-        return ProtocolError(f"mpathd closed the connection at {self._path} before it had answered")
-
-    def _failure(self, error: OSError) -> ClientError:
-        """Translate what the socket layer said."""
-        if isinstance(error, TimeoutError | BlockingIOError):  # the latter: its backlog is full
-            return DaemonTimeout(f"mpathd at {self._path} did not answer in time")
-        if isinstance(error, PermissionError):
-            group = "ipmp-admin" if self._path.endswith("control.sock") else "ipmp"
-            return AccessDenied(
-                f"no permission to use {self._path}: be root or join the group {group}"
-            )
-        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-            return DaemonUnavailable(f"cannot contact mpathd at {self._path}: is it running?")
-        if isinstance(error, ConnectionResetError | BrokenPipeError):
-            return self._cut()
-        return DaemonUnavailable(f"cannot contact mpathd at {self._path}: {error}")
-
-
-def _number(text: str, base: int) -> int:
-    try:
-        value = int(text, base)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise ProtocolError(f"the answer of mpathd has no number where {text!r} stands")
-    return value
