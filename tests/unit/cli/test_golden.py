@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from ipmp.cli import if_mpadm, ipmpstat
 from ipmp.decision import Decision, Kind, Reason, Refusal
 from ipmp.model import OperationResult, Status
 from tests.support import site
@@ -273,6 +275,39 @@ async def test_names_that_no_interface_can_have(tmp_path: Path) -> None:
         "if_mpadm -d a-name-that-is-too-long",
     )
     check("if_mpadm/names.txt", await transcript(tmp_path, *commands))
+
+
+SOCKETS = {
+    "no_permission": PermissionError(13, "Permission denied"),
+    "no_answer": TimeoutError("timed out"),
+}
+
+
+@pytest.mark.parametrize("name", SOCKETS)
+def test_sockets_that_do_not_let_us_in_or_do_not_answer(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object) -> None:
+        raise SOCKETS[name]
+
+    monkeypatch.setenv("IPMP_RUN_DIR", str(tmp_path))
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    told = []
+    for command, main in (
+        ("ipmpstat -i", ipmpstat.main),
+        ("ipmpstat -p", ipmpstat.main),
+        ("if_mpadm -d ni0", if_mpadm.main),
+        ("if_mpadm -r ni0", if_mpadm.main),
+    ):
+        monkeypatch.setattr(sys, "argv", command.split())
+        status = main()
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        told.append(f"$ {command}\n2> {printed.err}exit {status}\n")
+    check(f"{name}.txt", "\n".join(told).replace(str(tmp_path), "/run/ipmp"))
 
 
 def test_the_site_has_every_flag_and_every_state() -> None:
