@@ -16,7 +16,7 @@ from ipmp.model import InterfaceState
 from ipmp_exporter.collectors import SUBJECTS
 from ipmp_exporter.collectors.family import Subject
 from ipmp_exporter.exposition import about_scrape
-from tools.conventions import CONVENTIONS, tests_by_row
+from tools.conventions import CONVENTIONS, by_row
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -156,7 +156,7 @@ def _conventions() -> Iterator[str]:
     yield ""
     yield "| # | convention | how it is met |"
     yield "|---|---|---|"
-    tests = tests_by_row()
+    tests = by_row()
     for number, row in CONVENTIONS.items():
         names = (f"`{name}`" for name in tests[number])
         yield f"| {number} | {row.text} | {row.line or '<br>'.join(names)} |"

@@ -84,7 +84,7 @@ CONVENTIONS = {
 }
 
 
-def tests_by_row() -> dict[int, list[str]]:
+def by_row() -> dict[int, list[str]]:
     """Return the tests that carry each row's number, as `file.py::test_name`, read from source."""
     found: dict[int, list[str]] = {number: [] for number in CONVENTIONS}
     for path in sorted(TESTS.glob("**/test_*.py")):

@@ -48,7 +48,10 @@ class Process:
             self.await_healthy()
 
     def await_healthy(self) -> None:
-        eventually(self.healthy, timeout=20, interval=0.05)
+        try:
+            eventually(self.healthy, timeout=60, interval=0.05)
+        except AssertionError as error:
+            raise AssertionError(f"{self._healthy}: {self._log.read_text()[-2000:]}") from error
 
     def healthy(self) -> bool:
         try:

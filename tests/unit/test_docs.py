@@ -19,7 +19,7 @@ from ipmp_remediator import main as remediator
 from ipmp_remediator.route import main as route
 from tests.support import pages
 from tools.build_docs import DOCS, PAGES
-from tools.conventions import CONVENTIONS, tests_by_row
+from tools.conventions import CONVENTIONS, by_row
 
 TROUBLE = pages.prose((DOCS / "troubleshooting.md").read_text().replace("`", ""))
 WRITTEN = [pages.README, *pages.PAGES, pages.RUNBOOK]
@@ -39,7 +39,7 @@ def test_a_page_is_up_to_date(name: str) -> None:
 
 
 def test_every_row_of_the_checklist_is_met_by_a_test_or_by_a_line() -> None:
-    tests = tests_by_row()
+    tests = by_row()
     assert tests.keys() == CONVENTIONS.keys() == set(range(1, 49))
     assert not [n for n, row in CONVENTIONS.items() if not (row.line or tests[n])]
 
