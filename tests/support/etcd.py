@@ -15,15 +15,20 @@ from pathlib import Path
 from tests.support.tools import need
 from tests.support.wait import eventually
 
+_given: set[int] = set()
+
 
 def free_port() -> int:
     """A port below those that clients get, so that nobody has it while its server is dead."""
     for port in random.sample(range(20_000, 32_000), 100):
+        if port in _given:  # to a server that has not started yet
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise AssertionError("no port is free")
 
