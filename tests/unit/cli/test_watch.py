@@ -25,7 +25,7 @@ from tests.support.wait import eventually_async, patience
 IPMP = str(Path(sys.prefix, "bin", "ipmp"))
 DRAINED = Decision(Kind.OFFLINE, Reason.OPERATOR, "ipmp0", "ni0", actor="root")
 ELSEWHERE = Decision(Kind.INTERFACE_STATE, Reason.LINK_DOWN, "storage", "ni2")
-WITHIN = 10.0  # seconds
+WITHIN = 20.0  # seconds
 
 
 @contextlib.asynccontextmanager
