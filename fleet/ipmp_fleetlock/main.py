@@ -14,7 +14,7 @@ import structlog
 from ipmp import logs
 from ipmp.serving.admission import TokenError, TokenFile
 from ipmp.serving.document import DocumentError
-from ipmp.serving.site import Address, StartError, address, listen, until_stopped
+from ipmp.serving.site import Address, StartError, add_flags, listen, until_stopped
 from ipmp.serving.tls import ClientContexts, TlsError, server_context
 from ipmp_fleetlock.config import FleetlockConfig, load
 from ipmp_fleetlock.etcd import EtcdClient
@@ -108,26 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         "etcd.",
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add(
-        "--config.file",
-        dest="config_file",
-        type=Path,
-        default=Path("/etc/ipmp/fleetlock.toml"),
-        metavar="FILE",
-        help="configuration (default /etc/ipmp/fleetlock.toml)",
-    )
-    add(
-        "--web.listen-address",
-        dest="listen",
-        type=address,
-        action="append",
-        metavar="HOST:PORT",
-        help=f"address to listen on, repeatable (default {_DEFAULT_ADDRESS})",
-    )
-    add("--check", action="store_true", help="check the configuration and what it names, and exit")
+    add_flags(parser, Path("/etc/ipmp/fleetlock.toml"), _DEFAULT_ADDRESS)
     logs.add_flags(parser)
-    add("--version", action="version", version=f"ipmp_fleetlock {version('ipmp')}")
+    parser.add_argument("--version", action="version", version=f"ipmp_fleetlock {version('ipmp')}")
     return parser
 
 

@@ -94,7 +94,7 @@ class _Walker:
             if not isinstance(value, str) or not _DURATION.fullmatch(value):
                 raise ValueError('must be a duration with a unit, for example "90s"')
             return Duration(sum(int(n) * _UNITS[u] for n, u in _DURATION_PART.findall(value)))
-        raise NotImplementedError(kind)
+        raise TypeError(f"a schema cannot hold {kind}")
 
     def _error(self, key: str, sentence: str) -> None:
         self.errors.append(f"{self._path}: {key} {sentence}")

@@ -8,6 +8,7 @@ import ipaddress
 import signal
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -51,6 +52,28 @@ def address(text: str) -> Address:
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{host!r} must be an IP address") from error
     return Address(host, int(port))
+
+
+def add_flags(parser: argparse.ArgumentParser, file: Path, default: Address) -> None:
+    """Add the flags of a server: `config_file` (default `file`), `listen`, `check`."""
+    add = parser.add_argument
+    add(
+        "--config.file",
+        dest="config_file",
+        type=Path,
+        default=file,
+        metavar="FILE",
+        help=f"configuration (default {file})",
+    )
+    add(
+        "--web.listen-address",
+        dest="listen",
+        type=address,
+        action="append",
+        metavar="HOST:PORT",
+        help=f"address to listen on, repeatable (default {default})",
+    )
+    add("--check", action="store_true", help="check the configuration and what it names, and exit")
 
 
 async def listen(
