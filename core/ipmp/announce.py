@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -90,9 +90,11 @@ class Announcer:
         """The link knows this already: the daemon restarted and nothing has moved."""
         self._schedules.setdefault(key, _Schedule(member, 0, sent=True))
 
-    def urgent(self, key: str, member: str, rate: int, now: float) -> None:
-        """The caller sends the first one now; the repeats follow on schedule."""
-        self._sent(self._queue(member, rate), key, member, now)
+    def urgent(self, keys: Iterable[str], member: str, rate: int, now: float) -> None:
+        """The caller has just sent the first ones; the repeats follow on schedule."""
+        queue = self._queue(member, rate)
+        for key in keys:
+            self._sent(queue, key, member, now)
 
     def planned(self, key: str, member: str, rate: int) -> None:
         """Queue the first one; it goes as soon as the member's pace allows."""
@@ -108,11 +110,12 @@ class Announcer:
             number = self._schedule(key, member, sent=False)
             heapq.heappush(self._queues[member].repeats, (now + RETRY, key, number, FIRST))
 
-    def withdraw(self, key: str, member: str) -> None:
-        """The member has lost the address: whatever was still to be sent is cancelled."""
-        schedule = self._schedules.get(key)
-        if schedule is not None and schedule.member == member:
-            del self._schedules[key]
+    def withdraw(self, gone: Iterable[tuple[str, str]]) -> None:
+        """Of each (key, member), the member has lost it: what was still to be sent is cancelled."""
+        for key, member in gone:
+            schedule = self._schedules.get(key)
+            if schedule is not None and schedule.member == member:
+                del self._schedules[key]
 
     def forget(self, key: str) -> None:
         """The address is not one of ours any more."""
@@ -129,7 +132,7 @@ class Announcer:
             waiting = {key for key, _ in queue.firsts} | {key for _, key, _, _ in queue.repeats}
             for key in waiting:
                 if key not in held.get(member, ()):
-                    self.withdraw(key, member)
+                    self.withdraw([(key, member)])
 
     def refresh(self, every: float | None, rate: int, now: float) -> None:
         """Repeat all once more when that was so long ago, each in its turn; call it at each tick.

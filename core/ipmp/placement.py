@@ -33,6 +33,7 @@ from ipmp.decision import Reason
 from ipmp.group import Group
 from ipmp.world import (
     AF_INET,
+    AF_INET6,
     DataAddress,
     DataRoute,
     Route,
@@ -74,19 +75,22 @@ def place_addresses(
     if not held:
         yield from (Placement(address, None, Reason.NO_USABLE_MEMBER) for address in addresses)
         return
-    holders = (_holder(a.key, held, seats.get(a.key)) for a in addresses)
+    holders: dict[str, str] = {}
+    for name in reversed(held):
+        holders |= dict.fromkeys(held[name], name)
+    holders |= {key: seat for key, seat in seats.items() if key in held.get(seat, ())}
     ipv6 = [name for name in held if name in snapshot.links and snapshot.links[name].ipv6]
-    fit: dict[bool, Sequence[str]] = {True: list(held), False: ipv6}  # by is_ipv4
+    fit: dict[int, Sequence[str]] = {AF_INET: list(held), AF_INET6: ipv6}
     settled = [
-        _settle(group, address, holder, fit[is_ipv4(address.key)], restless)
-        for address, holder in zip(addresses, holders, strict=True)
+        _settle(group, address, holders.get(address.spec.key), fit[address.spec.family], restless)
+        for address in addresses
     ]
     load = dict.fromkeys(held, 0)
     for where, _ in settled:
         if where is not None:
             load[where] += 1
     for address, (where, reason) in zip(addresses, settled, strict=True):
-        able = fit[is_ipv4(address.key)]
+        able = fit[address.spec.family]
         if not able:
             reason = Reason.NO_USABLE_MEMBER
         elif where is None or (address.home is None and group.failback):
@@ -97,12 +101,6 @@ def place_addresses(
                     load[where] -= 1
                 where, reason = emptiest, Reason.USABLE_MEMBER
         yield Placement(address, where, reason)
-
-
-def _holder(key: str, held: Mapping[str, Container[str]], seat: str | None) -> str | None:
-    if seat is not None and key in held.get(seat, ()):
-        return seat
-    return next((name for name, keys in held.items() if key in keys), None)
 
 
 def _settle(
@@ -181,8 +179,9 @@ class Reach:
 
     def add(self, key: str) -> None:
         """The member has, or will have, this address."""
-        self.addresses.add(address_of(key))
-        self._networks[is_ipv4(key)].add(network(key, self._peers.get(key, "")))
+        address, ipv4, reached = _reached(key, self._peers.get(key, ""))
+        self.addresses.add(address)
+        self._networks[ipv4].add(reached)
 
     def carries(self, route: DataRoute) -> bool:
         """Whether a member with these addresses can carry a route.
@@ -198,9 +197,14 @@ class Reach:
         return any(number >> host_bits == prefix for prefix, host_bits in networks)
 
 
-@lru_cache(maxsize=65536)
 def network(key: str, peer: str) -> tuple[int, int]:
     """Prefix and number of host bits of what an address puts on-link; with a peer, that."""
+    return _reached(key, peer)[2]
+
+
+@lru_cache(maxsize=65536)
+def _reached(key: str, peer: str) -> tuple[str, bool, tuple[int, int]]:
+    """An address, whether it is an IPv4 one, and its `network`."""
     interface = ipaddress.ip_interface(f"{peer or address_of(key)}/{prefix_of(key)}")
     host_bits = interface.max_prefixlen - interface.network.prefixlen
-    return int(interface) >> host_bits, host_bits
+    return address_of(key), is_ipv4(key), (int(interface) >> host_bits, host_bits)

@@ -8,7 +8,7 @@ enough, the peer of a point-to-point address is named as well ("10.7.0.1/32 peer
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import msgspec
 
@@ -59,8 +59,13 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     @property
     def ethernet(self) -> bytes | None:
         """Its address in Ethernet frames; None where it has none (tun, GRE, InfiniBand)."""
-        packed = bytes.fromhex(self.hwaddr.replace(":", ""))
-        return packed if len(packed) == ETHERNET_BYTES and any(packed) else None
+        return _ethernet(self.hwaddr)
+
+
+@lru_cache
+def _ethernet(hwaddr: str) -> bytes | None:
+    packed = bytes.fromhex(hwaddr.replace(":", ""))
+    return packed if len(packed) == ETHERNET_BYTES and any(packed) else None
 
 
 class Address(msgspec.Struct, frozen=True, gc=False):

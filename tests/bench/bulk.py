@@ -124,11 +124,15 @@ async def _move_with_ours(
     config, pulse = GroupConfig("ipmp0", MEMBERS), Pulse(time.monotonic)
     executor = Executor(bench, config, announcer, books, pulse)  # type: ignore[arg-type]
     placements = [Placement(a, target, Reason.FAILBACK) for a in addresses]
-    work = Work(placements, (), snapshot, frozenset(), frozenset({source}))
+    work = Work(placements, (), snapshot, frozenset(), frozenset({source}), _why)
     async with lag:
         began = time.perf_counter()
-        await executor.carry_out(work, lambda key, member: MoveReason.LINK, lambda: False, [])
+        await executor.carry_out(work, lambda: False, [])
         return time.perf_counter() - began
+
+
+def _why(source: str, target: str) -> MoveReason:
+    return MoveReason.LINK
 
 
 async def _move_bare(

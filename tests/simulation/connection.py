@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from ipmp.kernel.encoding import encode, is_already_so
+from ipmp.kernel.encoding import ENCODERS, is_already_so
 from ipmp.kernel.multipath import parse_spread
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.plan import Step
@@ -268,7 +268,9 @@ class Connection:
 
     def prepare(self, steps: Sequence[Step]) -> Prepared:
         """Encode steps for the members as they are now."""
-        known = [(s, encode(s, self._links)[0]) for s in steps if s.member in self._links]
+        links = self._links
+        present = [(step, links[step.member]) for step in steps if step.member in links]
+        known = [(step, ENCODERS[type(step)](step, link, links)) for step, link in present]
         return Encoded(steps, known, [s for s in steps if s.member not in self._links])
 
     async def apply(self, prepared: Prepared) -> list[Failure]:

@@ -165,7 +165,7 @@ def requested_address(payload: bytes, name: str) -> Held:
         ifindex,
         flags=flags,
         scope=scope,
-        label=known.pop(codec.IFA_LABEL, name.encode() + b"\0")[:-1].decode(),
+        label=known.pop(codec.IFA_LABEL, name.encode() + b"\0").partition(b"\0")[0].decode(),
         proto=known.pop(codec.IFA_PROTO, b"\0")[0],
         metric=_number(known.pop(IFA_RT_PRIORITY, b"\0" * 4)),
         peer=socket.inet_ntop(family, address) if address != own else "",

@@ -48,7 +48,7 @@ def note(
                     announcer.assume(key, member)
             elif place.member != member and (key, member) not in books.left:
                 books.left.add((key, member))
-                announcer.withdraw(key, place.member)
+                announcer.withdraw([(key, place.member)])
                 drains.anew(member)
                 if address.proto != OWNER and key in held_by.get(place.member, ()):
                     intruders.append(books.intruder(key, member))

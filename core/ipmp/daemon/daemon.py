@@ -161,7 +161,7 @@ class Daemon:
 
     def announce(self, key: str, member: str) -> bool:
         """Send one announcement; False when it could not be sent and should be tried again."""
-        family = str(Family.IPV4 if is_ipv4(key) else Family.IPV6)
+        family = Family.IPV4 if is_ipv4(key) else Family.IPV6
         try:
             self.kernel.announce(key, member)
         except OSError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence, Set
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 
 import msgspec
 
@@ -12,13 +14,12 @@ from ipmp.announce import Announcer
 from ipmp.config import GroupConfig
 from ipmp.daemon.aside import aside
 from ipmp.daemon.context import Context
-from ipmp.daemon.moves import Books
+from ipmp.daemon.moves import Books, Why
 from ipmp.daemon.pulse import Pulse
 from ipmp.daemon.setbacks import Setbacks
 from ipmp.decision import Decision
 from ipmp.fighting import Fights, Identity, is_repair
 from ipmp.kernel.protocol import Failure, Prepared
-from ipmp.model import MoveReason
 from ipmp.placement import Placement, RoutePlacement
 from ipmp.plan import (
     AddAddress,
@@ -32,12 +33,9 @@ from ipmp.plan import (
     plan,
 )
 from ipmp.spread import Spread
-from ipmp.world import DataAddress, Snapshot
+from ipmp.world import Snapshot
 
-PAUSE = 100  # steps that are booked before others may run
-
-#: Why an address goes to a member, asked when it is booked.
-WhyMoved = Callable[[str, str], MoveReason]
+PAUSE = 50  # announcements that are sent before others may run
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -48,15 +46,29 @@ class Work(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     quiet: Container[str]
     dead: Container[str]
+    why: Why
     held: Set[Identity] = frozenset()  # repairs that must wait: another program undoes them
     spread: Spread = Spread()
 
 
-class _Batch(msgspec.Struct, frozen=True):
-    """A batch of the plan, and what the kernel has to do of it."""
+class _Batch(msgspec.Struct):
+    """A batch of the plan; it is carried out, then announced, then booked."""
 
-    steps: Sequence[Step]
+    changes: Sequence[Step]
+    arrivals: Sequence[Announce]
+    unannounced: Sequence[Announce]  # of these
     prepared: Prepared | None
+    failures: Sequence[Failure] = ()
+
+
+class _Pass(msgspec.Struct):
+    """Work in progress."""
+
+    work: Work
+    noticed: float
+    decisions: list[Decision]
+    done: deque[_Batch] = msgspec.field(default_factory=deque)  # carried out, not booked yet
+    taken: list[Step] = msgspec.field(default_factory=list)  # by the kernel, of what is booked
 
 
 class Executor:
@@ -79,7 +91,6 @@ class Executor:
         self._pulse = pulse
         self.fights = Fights()
         self.setbacks = Setbacks(config.name)
-        self._taken: list[Step] = []  # by the kernel, in the pass under way
 
     def retries(self) -> Iterable[float]:
         """When steps that were refused, or held back in a fight, may be tried again."""
@@ -90,50 +101,50 @@ class Executor:
         return any(until <= now for until in self.retries())
 
     async def carry_out(
-        self,
-        work: Work,
-        why: WhyMoved,
-        interrupted: Callable[[], bool],
-        decisions: list[Decision],
+        self, work: Work, interrupted: Callable[[], bool], decisions: list[Decision]
     ) -> bool:
         """Carry out the plan; True when another pass should follow.
 
-        While the kernel is busy with a batch, the last one is booked and announced and the next one
-        planned. Stops at the first refusal and when interrupted: the next pass starts from a new
-        reading. What was decided is appended to `decisions`, also when it stops.
+        While the kernel is busy with a batch, the last one is announced and the next one planned;
+        the books can wait until nobody waits for an announcement. Stops at the first refusal and
+        when interrupted: the next pass starts from a new reading. What was decided is appended to
+        `decisions`, also when it stops.
         """
-        self._taken = []
         waiting = self.setbacks.begin(self._context.monotonic())
         progress = Progress(self._announcer, work.quiet, work.dead, waiting | work.held)
-        again = await self._carry_out(work, progress, why, interrupted, decisions)
-        decisions += self.setbacks.end(self._taken, self._context.monotonic())
-        return again
+        going = _Pass(work, self.noticed, decisions)
+        try:
+            return await self._carry_out(going, progress, interrupted)
+        finally:
+            while going.done:
+                self._book(going, going.done.popleft())
+            decisions += self.setbacks.end(going.taken, self._context.monotonic())
 
     async def _carry_out(
-        self,
-        work: Work,
-        progress: Progress,
-        why: WhyMoved,
-        interrupted: Callable[[], bool],
-        decisions: list[Decision],
+        self, going: _Pass, progress: Progress, interrupted: Callable[[], bool]
     ) -> bool:
-        acted = False
-        done: Sequence[Step] = ()
+        acted, work = False, going.work
         tests = self.config.probe.test_addresses
         batches = plan(work.placements, work.routes, work.snapshot, progress, tests, work.spread)
         size = len(work.placements) + len(work.routes) + len(work.spread.spreadings)
         batch = self._prepare(await aside(size, next, batches, None))
         while batch is not None:
-            async with self._applying(batch.prepared) as failures:
+            if not batch.arrivals:  # nobody waits for it, but for what came before it
+                await self._announce(going.done)
+            async with self._applying(batch):
                 await asyncio.sleep(0)
-                decisions += await self._conclude(done, (), work.snapshot, why)
+                await self._announce(going.done)
                 following = await self._next(batches)
-            acted = acted or batch.prepared is not None
-            if failures or interrupted():
-                decisions += await self._conclude(batch.steps, failures, work.snapshot, why)
+                if not batch.arrivals:
+                    await self._book_all(going)
+            going.done.append(batch)
+            if batch.failures or interrupted():
+                await self._announce(going.done)
                 return True
-            done, batch = batch.steps, following
-        decisions += await self._conclude(done, (), work.snapshot, why)
+            acted = acted or batch.prepared is not None
+            batch = following
+        await self._announce(going.done)
+        await self._book_all(going)
         return acted
 
     async def _next(self, batches: Iterator[list[Step]]) -> _Batch | None:
@@ -147,78 +158,90 @@ class Executor:
     def _prepare(self, steps: Sequence[Step] | None) -> _Batch | None:
         if steps is None:
             return None
-        of_kernel = [step for step in steps if not isinstance(step, Announce)]
-        self.acting = self.acting or bool(of_kernel)
-        for step in of_kernel:
-            if isinstance(step, AddAddress):  # it is not there, so it is not announced meanwhile
-                self._announcer.withdraw(step.address.key, step.member)
-        return _Batch(steps, self._context.kernel.prepare(of_kernel) if of_kernel else None)
+        changes = [step for step in steps if type(step) is not Announce]
+        arrivals = [step for step in steps if type(step) is Announce]
+        self.acting = self.acting or bool(changes)
+        # What comes or goes is not announced meanwhile.
+        added = ((s.address.spec.key, s.member) for s in changes if type(s) is AddAddress)
+        deleted = ((s.key, s.member) for s in changes if type(s) is DeleteAddress)
+        self._announcer.withdraw(chain(added, deleted))
+        prepared = self._context.kernel.prepare(changes) if changes else None
+        return _Batch(changes, arrivals, arrivals, prepared)
 
     @asynccontextmanager
-    async def _applying(self, prepared: Prepared | None) -> AsyncIterator[list[Failure]]:
-        """Let the kernel carry out steps meanwhile; the list holds its refusals at the end."""
-        failures: list[Failure] = []
-        if prepared is None:
-            yield failures
+    async def _applying(self, batch: _Batch) -> AsyncIterator[None]:
+        """Let the kernel carry it out meanwhile; after a refusal nothing of it is announced."""
+        if batch.prepared is None:
+            yield
             return
-        applying = asyncio.create_task(self._context.kernel.apply(prepared))
+        applying = asyncio.create_task(self._context.kernel.apply(batch.prepared))
         try:
-            yield failures
+            yield
         except BaseException:  # a cancellation, which no failure of the kernel may replace
             with suppress(OSError):
                 await applying
             raise
-        failures += await applying
+        batch.failures = await applying
+        if batch.failures:
+            batch.arrivals = batch.unannounced = ()
         self._pulse.beat()
 
-    async def _conclude(
-        self, batch: Iterable[Step], failures: Sequence[Failure], snapshot: Snapshot, why: WhyMoved
-    ) -> list[Decision]:
-        """Book what the kernel has done of a batch, and announce unless a step was refused."""
-        now = self._context.monotonic()
-        decisions = [self.setbacks.refused(failure, now) for failure in failures]
-        failed = [failure.step for failure in failures]
-        self._books.kernel_refusals += len(failures)
-        for number, step in enumerate(batch, 1):
-            if number % PAUSE == 0:
+    async def _announce(self, batches: Iterable[_Batch]) -> None:
+        """Announce what has not been announced yet."""
+        for batch in batches:
+            while batch.unannounced:
+                self._speak(batch.unannounced[:PAUSE])
+                batch.unannounced = batch.unannounced[PAUSE:]
                 await asyncio.sleep(0)
-            if failed and (step in failed or isinstance(step, Announce)):
-                continue
-            if not isinstance(step, Announce):
-                self._taken.append(step)
-            decision = self._done(step, snapshot, why)
-            if decision is not None:
-                decisions.append(decision)
-                if is_repair(decision):  # to put a step into words takes time
-                    self.fights.note(identity(step), decision, self._context.monotonic())
-        return decisions
 
-    def _done(self, step: Step, snapshot: Snapshot, why: WhyMoved) -> Decision | None:
+    def _speak(self, steps: Iterable[Announce]) -> None:
+        """Send or queue them; an urgent one that cannot be sent now is tried again in its turn."""
+        rate, burst = self.config.announce.rate, self.config.announce.burst
+        sent: dict[str, list[str]] = {}
+        for step in steps:
+            key, member = step.address.spec.key, step.member
+            if step.urgent and burst and self._context.announce(key, member):
+                sent.setdefault(member, []).append(key)
+            else:
+                self._announcer.planned(key, member, rate)
+        for member, keys in sent.items():
+            self._announcer.urgent(keys, member, rate, self._context.monotonic())
+
+    async def _book_all(self, going: _Pass) -> None:
+        """Book what was done, and let others run in between."""
+        while going.done:
+            self._book(going, going.done.popleft())
+            await asyncio.sleep(0)
+
+    def _book(self, going: _Pass, batch: _Batch) -> None:
+        """Book what the kernel has done of a batch, and who speaks for its addresses now."""
+        now, books = self._context.monotonic(), self._books
+        going.decisions += (self.setbacks.refused(failure, now) for failure in batch.failures)
+        books.kernel_refusals += len(batch.failures)
+        refused = [failure.step for failure in batch.failures]
+        taken = [s for s in batch.changes if s not in refused] if refused else batch.changes
+        deleted = [step for step in taken if type(step) is DeleteAddress]
+        books.left.difference_update((step.key, step.member) for step in deleted)
+        for step in taken if len(deleted) < len(taken) else ():
+            decision = self._changed(step, going.work.snapshot)
+            if decision is not None:
+                going.decisions.append(decision)
+                if is_repair(decision):  # to put a step into words takes time
+                    self.fights.note(identity(step), decision, now)
+        going.taken += taken
+        going.decisions += books.moved(
+            ((step.address, step.member) for step in batch.arrivals),
+            going.work.why,
+            going.noticed,
+            self._context.wall(),
+        )
+
+    def _changed(self, step: Step, snapshot: Snapshot) -> Decision | None:
         match step:
             case AddAddress(address=address, member=member):
-                return self._books.restored(address.key, member)
-            case Announce(address=address, member=member, urgent=urgent):
-                self._announce(address.key, member, urgent)
-                # It may have had its copy all along: a move turned back, or cut short by a kill.
-                if not self._books.is_at(address.key, member):
-                    return self._moved(address, member, why)
-            case DeleteAddress(key=key, member=member):
-                self._announcer.withdraw(key, member)
-                self._books.left.discard((key, member))
+                return self._books.restored(address.spec.key, member)
             case ReplaceRoute(route=route, member=member):
                 return self._books.rerouted(route.route, (member,), snapshot)
             case MakeSpread(spreading=spreading):
                 return self._books.rerouted(spreading.route, spreading.members, snapshot)
         return None
-
-    def _moved(self, address: DataAddress, member: str, why: WhyMoved) -> Decision | None:
-        reason, wall = why(address.key, member), self._context.wall()
-        return self._books.moved(address, member, reason, self.noticed, wall)
-
-    def _announce(self, key: str, member: str, urgent: bool) -> None:
-        """Send or queue it; an urgent one that cannot be sent now is tried again in its turn."""
-        rate, burst = self.config.announce.rate, self.config.announce.burst
-        if urgent and burst and self._context.announce(key, member):
-            self._announcer.urgent(key, member, rate, self._context.monotonic())
-        else:
-            self._announcer.planned(key, member, rate)

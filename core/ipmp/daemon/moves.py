@@ -7,7 +7,8 @@ noticed and ends when the last address has been announced from its new member.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import msgspec
 
@@ -39,25 +40,32 @@ MOVE_LIMIT = 4
 MOVE_WINDOW = 180.0
 
 
+#: What befell the member that addresses leave, or the one to which they return.
+Why = Callable[[str, str], MoveReason]
+
+
 class Place(msgspec.Struct):
     """Where one address is, and how it came there."""
 
     member: str
     moves: int = 0
     last_move: float = 0.0
-    times: tuple[float, ...] = ()  # monotonic: of the last MOVE_LIMIT moves
+    times: deque[float] = msgspec.field(
+        default_factory=lambda: deque(maxlen=MOVE_LIMIT)
+    )  # monotonic
     decision: Decision | None = None
 
 
 class Move(msgspec.Struct):
     """Addresses on their way from one member to another for one reason."""
 
-    source: str
     target: str
+    home: bool  # they return to their home
     reason: MoveReason
     began: float  # monotonic
-    keys: set[str]
-    home: bool  # they return to their home
+    cause: Reason  # that is told of each address
+    ends: dict[str, str | int | float]  # source and target, to be told
+    keys: set[str] = msgspec.field(default_factory=set)
     count: int = 0
 
 
@@ -75,7 +83,7 @@ class Books:
         self.last_failover = 0.0
         self.kernel_refusals = 0
         self.durations = Durations()  # of failovers, not of failbacks
-        self._under_way: dict[tuple[str, str, MoveReason, bool], Move] = {}
+        self._under_way: dict[tuple[str, str, bool, MoveReason], Move] = {}
 
     @property
     def under_way(self) -> int:
@@ -107,40 +115,52 @@ class Books:
 
     def restored(self, key: str, member: str) -> Decision | None:
         """Note that `member` has its address again, or has a new one; moves are booked later."""
-        if key not in self.places:
-            self.seen(key, member)
-            return None
-        if not self.is_at(key, member):
-            return None
-        self.drift["address"] += 1
-        return self._decision(Kind.ADDRESS_RESTORED, Reason.FOREIGN_CHANGE, member, key)
-
-    def moved(
-        self, address: DataAddress, target: str, reason: MoveReason, began: float, wall: float
-    ) -> Decision | None:
-        """Note that `target` speaks for the address from now on; None for its first place."""
-        key = address.key
         place = self.places.get(key)
         if place is None:
-            self.seen(key, target)
-            return None
-        source, place.member = place.member, target
-        self.left.add((key, source))
-        self.left.discard((key, target))
-        place.moves += 1
-        place.times = (*place.times, began)[-MOVE_LIMIT:]
-        place.last_move = wall
-        home = address.home == target
-        move = self._move((source, target, reason, home), began)
-        for earlier in self._under_way.values():
-            earlier.keys.discard(key)
-        move.keys.add(key)
-        move.count += 1
-        why = Reason.FAILBACK if home else LEFT[reason]
-        place.decision = self._decision(
-            Kind.ADDRESS_MOVED, why, target, key, source=source, target=target
-        )
-        return place.decision
+            self.seen(key, member)
+        elif place.member == member:
+            self.drift["address"] += 1
+            return self._decision(Kind.ADDRESS_RESTORED, Reason.FOREIGN_CHANGE, member, key)
+        return None
+
+    def moved(
+        self, arrivals: Iterable[tuple[DataAddress, str]], why: Why, began: float, wall: float
+    ) -> list[Decision]:
+        """Note that these members speak for these addresses from now on.
+
+        Nothing is told of a first place, and of one where the address is booked already: it has had
+        its copy there all along, after a move that was turned back or cut short by a kill.
+        """
+        decisions: list[Decision] = []
+        moves: dict[tuple[str, str, bool], Move] = {}
+        for address, target in arrivals:
+            key = address.spec.key
+            place = self.places.get(key)
+            if place is None:
+                self.seen(key, target)
+                continue
+            source = place.member
+            if source == target:
+                continue
+            way = source, target, address.home == target
+            move = moves.get(way)
+            if move is None:
+                move = moves[way] = self._move(*way, why(source, target), began)
+            self.left.add((key, source))
+            self.left.discard((key, target))
+            if len(self._under_way) > 1:
+                for earlier in self._under_way.values():
+                    earlier.keys.discard(key)
+            move.keys.add(key)
+            move.count += 1
+            place.member, place.last_move = target, wall
+            place.moves += 1
+            place.times.append(began)
+            place.decision = Decision(
+                Kind.ADDRESS_MOVED, move.cause, self.group, target, key, detail=move.ends
+            )
+            decisions.append(place.decision)
+        return decisions
 
     def rerouted(self, route: Route, members: Sequence[str], snapshot: Snapshot) -> Decision | None:
         """Note that a route now leaves through these members; None for a new one of our making."""
@@ -185,11 +205,13 @@ class Books:
         for move in self._under_way.values():
             move.keys.discard(key)
 
-    def _move(self, identity: tuple[str, str, MoveReason, bool], began: float) -> Move:
-        move = self._under_way.get(identity)
+    def _move(self, source: str, target: str, home: bool, reason: MoveReason, began: float) -> Move:
+        move = self._under_way.get((source, target, home, reason))
         if move is None:
-            source, target, reason, home = identity
-            move = self._under_way[identity] = Move(source, target, reason, began, set(), home)
+            cause = Reason.FAILBACK if home else LEFT[reason]
+            ends: dict[str, str | int | float] = {"source": source, "target": target}
+            move = Move(target, home, reason, began, cause, ends)
+            self._under_way[source, target, home, reason] = move
         return move
 
     def _close(self, move: Move, seconds: float, wall: float) -> Decision:
@@ -199,14 +221,12 @@ class Books:
             self.failovers[move.reason] += 1
             self.last_failover = wall
             self.durations.note(seconds)
-        return self._decision(
+        return Decision(
             Kind.FAILBACK if move.home else Kind.FAILOVER,
             (RETURNED if move.home else LEFT)[move.reason],
+            self.group,
             move.target,
-            source=move.source,
-            target=move.target,
-            count=move.count,
-            seconds=round(seconds, 4),
+            detail=move.ends | {"count": move.count, "seconds": round(seconds, 4)},
         )
 
     def _decision(

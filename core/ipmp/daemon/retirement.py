@@ -80,7 +80,7 @@ class Retirement:
             del self._asked[key]
             self._books.forget(key)
             for member in snapshot.addresses:
-                self._announcer.withdraw(key, member)
+                self._announcer.withdraw([(key, member)])
         gone = [homes.addresses[key] for key in done if key in homes.addresses]
         return without(homes, gone, config.members), list(done.values())
 

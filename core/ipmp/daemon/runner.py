@@ -33,7 +33,7 @@ from ipmp.daemon.waking import Waker
 from ipmp.decision import Decision
 from ipmp.homes import Homes, claim, forget_missing, remember, without
 from ipmp.kernel.protocol import Changes
-from ipmp.model import AddressStatus, MoveReason
+from ipmp.model import AddressStatus
 from ipmp.placement import Placement, RoutePlacement, place_addresses
 from ipmp.plan import DeleteAddress, identity
 from ipmp.spread import Spread
@@ -199,7 +199,7 @@ class Runner:
         for announcement in list(self.announcer.take(now)):
             key, member = announcement.key, announcement.member
             if not self._owns(key, member):
-                self.announcer.withdraw(key, member)
+                self.announcer.withdraw([(key, member)])
             elif not self.context.announce(key, member):
                 self.announcer.failed(key, member, now)
         if self.drains.look(self.announcer, now):
@@ -247,10 +247,9 @@ class Runner:
         held = self.executor.fights.held(self.context.monotonic())
         leaving = await aside(size, copies.leaving, placements, self.snapshot, dead, held)
         decisions += drained(self.config.name, self.drains.update(leaving), self.context.offline)
-        work = Work(placements, routes, self.snapshot, self.drains.judged, dead, held, spread)
-        acted = await self.executor.carry_out(
-            work, self._reason, lambda: self._waker.urgent, decisions
-        )
+        why, quiet = self.members.reason, self.drains.judged
+        work = Work(placements, routes, self.snapshot, quiet, dead, why, held, spread)
+        acted = await self.executor.carry_out(work, lambda: self._waker.urgent, decisions)
         decisions += self.executor.fights.news(self.config.name, self.context.monotonic())
         self.addresses = await aside(size, address_statuses, self.homes, self.books, self.snapshot)
         await self._publish(decisions)
@@ -326,7 +325,3 @@ class Runner:
         """Asked before every announcement: never speak for an address that has left."""
         ours = key in self.homes.addresses and self.books.is_at(key, member)
         return ours and member not in self.members.dead
-
-    def _reason(self, key: str, target: str) -> MoveReason:
-        place = self.books.places.get(key)
-        return self.members.reason(place.member if place is not None else None, target)

@@ -1,4 +1,4 @@
-"""Classic BPF for packet sockets: the few instructions that we use, and how to attach a program."""
+"""Classic BPF for packet and netlink sockets: the instructions that we use, how to attach them."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Mapping
+from functools import cache, lru_cache
 
 from ipmp.kernel.netlink import (
     ATTRIBUTE,
-    HEADER,
     NLM_F_APPEND,
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -67,6 +67,7 @@ RTN_UNICAST = 1
 TABLE_MAIN, TABLE_LOCAL = 254, 255
 AWAY = 0x69706D70  # metric of a connected route that is about to come back behind others
 LABEL_BYTES = 15  # IFNAMSIZ less the closing NUL
+FAMILY = 16  # where a message has its address family
 
 #: Routes of these owners are put back by whoever made them: kernel connected routes, RA, DHCP and
 #: routing daemons (linux:include/uapi/linux/rtnetlink.h). Moving them would start a fight.
@@ -146,15 +147,13 @@ def declared_spec(key: str, flags: int = 0, scope: int = 0) -> AddressSpec:
 
 def add_address(spec: AddressSpec, ifindex: int, label: str, proto: int) -> bytes:
     """RTM_NEWADDR of a copy. IPv6 goes without DAD: the first member still defends the address."""
-    flags = spec.flags | (0 if spec.family == AF_INET else IFA_F_NODAD)
-    tail = _FLAGS_ATTRIBUTE.pack(8, IFA_FLAGS, flags)
-    if label and spec.family == AF_INET and len(label) <= LABEL_BYTES:
-        tail += attribute(IFA_LABEL, label.encode() + b"\0")
-    if proto:
-        tail += _BYTE_ATTRIBUTE.pack(5, IFA_PROTO, proto)
-    length = HEADER.size + IFADDRMSG.size + len(spec.attributes) + len(tail)
-    head = _ADDRESS_HEAD.pack(
-        length,
+    ipv4 = spec.family == AF_INET
+    flags = spec.flags if ipv4 else spec.flags | IFA_F_NODAD
+    labelled = ipv4 and label and len(label) <= LABEL_BYTES
+    tail = _LABEL.pack(_LABEL.size, IFA_LABEL, label.encode()) if labelled else b""
+    tail += spec.attributes + _proto(proto)
+    head = _ADD.pack(
+        _ADD.size + len(tail),
         RTM_NEWADDR,
         NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL,
         0,
@@ -164,8 +163,16 @@ def add_address(spec: AddressSpec, ifindex: int, label: str, proto: int) -> byte
         flags & 0xFF,
         spec.scope,
         ifindex,
+        8,
+        IFA_FLAGS,
+        flags,
     )
-    return head + spec.attributes + tail
+    return head + tail
+
+
+@cache
+def _proto(proto: int) -> bytes:
+    return attribute(IFA_PROTO, bytes((proto,))) if proto else b""
 
 
 def shift_route(address: Address, spec: AddressSpec, ifindex: int, away: bool) -> bytes:
@@ -195,8 +202,7 @@ def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:
     For IPv4 the kernel compares the prefix length only when it is given IFA_ADDRESS, too; that is
     the peer's where there is one, and must be it.
     """
-    family, layout, size = _DELETE_IPV4 if is_ipv4(key) else _DELETE_IPV6
-    own = socket.inet_pton(family, address_of(key))
+    layout, family, size, own, prefixlen = _parts(key)
     return layout.pack(
         layout.size,
         RTM_DELADDR,
@@ -204,7 +210,7 @@ def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:
         0,
         0,
         family,
-        prefix_of(key),
+        prefixlen,
         0,
         0,
         ifindex,
@@ -217,12 +223,18 @@ def delete_address(key: str, ifindex: int, peer: str = "") -> bytes:
     )
 
 
-_ADDRESS_HEAD = struct.Struct("=IHHIIBBBBI")
-_FLAGS_ATTRIBUTE = struct.Struct("=HHI")
-_BYTE_ATTRIBUTE = struct.Struct("=HHB3x")
-#: Family, layout of RTM_DELADDR with IFA_LOCAL and IFA_ADDRESS, length of these attributes.
-_DELETE_IPV4 = (socket.AF_INET, struct.Struct("=IHHIIBBBBIHH4sHH4s"), 8)
-_DELETE_IPV6 = (socket.AF_INET6, struct.Struct("=IHHIIBBBBIHH16sHH16s"), 20)
+@lru_cache(maxsize=65536)
+def _parts(key: str) -> tuple[struct.Struct, int, int, bytes, int]:
+    """How an address is deleted: layout, family, length of both attributes, address, prefix."""
+    family = socket.AF_INET if is_ipv4(key) else socket.AF_INET6
+    own = socket.inet_pton(family, address_of(key))
+    return _DELETE[len(own)], int(family), 4 + len(own), own, prefix_of(key)
+
+
+#: RTM_NEWADDR up to IFA_FLAGS, and IFA_LABEL.
+_ADD, _LABEL = struct.Struct("=IHHIIBBBBIHHI"), struct.Struct(f"=HH{LABEL_BYTES + 1}s")
+#: RTM_DELADDR with IFA_LOCAL and IFA_ADDRESS, by the length of these addresses.
+_DELETE = {size: struct.Struct(f"=IHHIIBBBBIHH{size}sHH{size}s") for size in (4, 16)}
 
 
 # Routes -----------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -23,7 +24,6 @@ from ipmp.plan import (
     Step,
 )
 from ipmp.world import (
-    AF_INET6,
     IFA_F_NOPREFIXROUTE,
     OWNER,
     SCOPE_LINK,
@@ -48,46 +48,73 @@ ALREADY_SO = {
 }
 
 
-def encode(step: Step, links: Mapping[str, Link]) -> tuple[bytes, AddressEvent | None]:
-    """The message of a step, and the IPv6 address event that the kernel will tell of it.
-
-    Its member must be among the links. Of further ones, those that are not are left out.
-    """
-    link = links[step.member]
-    index, event = link.ifindex, None
+def ipv6_event(step: Step, ifindex: int) -> AddressEvent | None:
+    """The event that the kernel will tell of a step that is about an IPv6 address."""
     match step:
-        case AddAddress(address=address, label=label, proto=proto):
-            if address.spec.family == AF_INET6:
-                event = (codec.RTM_NEWADDR, index, address.key)
-            return codec.add_address(address.spec, index, label, proto), event
-        case AddAnchor():
-            spec = codec.declared_spec(anchor(link), IFA_F_NOPREFIXROUTE, SCOPE_LINK)
-            return codec.add_address(spec, index, "", OWNER), None
+        case AddAddress(address=address):
+            return codec.RTM_NEWADDR, ifindex, address.key
+        case ShiftRoute(address=held):
+            return codec.RTM_NEWADDR, ifindex, held.key
         case AddTestAddress(key=key):
-            if not is_ipv4(key):
-                event = (codec.RTM_NEWADDR, index, key)
-            return codec.add_address(_test_spec(key), index, "", OWNER), event
-        case DeleteAddress(key=key, peer=peer):
-            if not is_ipv4(key):
-                event = (codec.RTM_DELADDR, index, key)
-            return codec.delete_address(key, index, peer), event
-        case ReplaceRoute(route=route, protocol=protocol, in_place=True):
-            return codec.replace_route(route.route, index, protocol), None
-        case ReplaceRoute(route=route, protocol=protocol, beside=beside):
-            return codec.add_route(route.route, index, protocol, beside), None
-        case ShiftRoute(address=held, spec=spec, away=away):
-            if held.family == AF_INET6:
-                event = (codec.RTM_NEWADDR, index, held.key)
-            return codec.shift_route(held, spec, index, away), event
-        case DeleteRoute(route=route):
-            return codec.delete_route(route, index), None
-        case MakeSpread(spreading=spreading, in_place=in_place):
-            indices = [links[name].ifindex for name in spreading.members if name in links]
-            return multipath.make_spread(spreading, indices, in_place=in_place), None
-        case DeleteSpread(route=spread):
-            return multipath.delete_spread(spread), None
-        case _:
-            raise TypeError(f"not a kernel step: {step}")
+            return codec.RTM_NEWADDR, ifindex, key
+        case DeleteAddress(key=key):
+            return codec.RTM_DELADDR, ifindex, key
+    return None
+
+
+def _add_address(step: AddAddress, link: Link, _: Mapping[str, Link]) -> bytes:
+    return codec.add_address(step.address.spec, link.ifindex, step.label, step.proto)
+
+
+def _delete_address(step: DeleteAddress, link: Link, _: Mapping[str, Link]) -> bytes:
+    return codec.delete_address(step.key, link.ifindex, step.peer)
+
+
+def _add_anchor(step: AddAnchor, link: Link, _: Mapping[str, Link]) -> bytes:
+    spec = codec.declared_spec(anchor(link), IFA_F_NOPREFIXROUTE, SCOPE_LINK)
+    return codec.add_address(spec, link.ifindex, "", OWNER)
+
+
+def _add_test_address(step: AddTestAddress, link: Link, _: Mapping[str, Link]) -> bytes:
+    return codec.add_address(_test_spec(step.key), link.ifindex, "", OWNER)
+
+
+def _shift_route(step: ShiftRoute, link: Link, _: Mapping[str, Link]) -> bytes:
+    return codec.shift_route(step.address, step.spec, link.ifindex, step.away)
+
+
+def _replace_route(step: ReplaceRoute, link: Link, _: Mapping[str, Link]) -> bytes:
+    if step.in_place:
+        return codec.replace_route(step.route.route, link.ifindex, step.protocol)
+    return codec.add_route(step.route.route, link.ifindex, step.protocol, step.beside)
+
+
+def _delete_route(step: DeleteRoute, link: Link, _: Mapping[str, Link]) -> bytes:
+    return codec.delete_route(step.route, link.ifindex)
+
+
+def _make_spread(step: MakeSpread, _: Link, links: Mapping[str, Link]) -> bytes:
+    indices = [links[name].ifindex for name in step.spreading.members if name in links]
+    return multipath.make_spread(step.spreading, indices, in_place=step.in_place)
+
+
+def _delete_spread(step: DeleteSpread, _: Link, __: Mapping[str, Link]) -> bytes:
+    return multipath.delete_spread(step.route)
+
+
+#: How the message of a step is made; from the step, the link of its member, and all links: of
+#: further members, those that do not exist are left out.
+ENCODERS: dict[type[Step], Callable[[Any, Link, Mapping[str, Link]], bytes]] = {
+    AddAddress: _add_address,
+    AddAnchor: _add_anchor,
+    AddTestAddress: _add_test_address,
+    DeleteAddress: _delete_address,
+    ReplaceRoute: _replace_route,
+    DeleteRoute: _delete_route,
+    MakeSpread: _make_spread,
+    DeleteSpread: _delete_spread,
+    ShiftRoute: _shift_route,
+}
 
 
 def _test_spec(key: str) -> AddressSpec:

@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Sequence
 
-from ipmp.kernel import codec
+from ipmp.kernel import bpf, codec
 from ipmp.kernel.netlink import (
     RECEIVE_BYTES,
     SOL_NETLINK,
@@ -21,15 +21,19 @@ NETLINK_ADD_MEMBERSHIP = 1
 NETLINK_DROP_MEMBERSHIP = 2
 
 EVENT_BUFFER_BYTES = 8 << 20
+TYPE, PORT, TABLE = 4, 12, 20  # where a message has its type, who caused it, a route its table
 EVENT_DATAGRAMS = 256  # read at a stretch
 
 
 class Events:
     """The event socket; never used for requests (pyroute2-eval 1.2: the two get mixed up)."""
 
-    def __init__(self, groups: Sequence[int]) -> None:
+    def __init__(self, groups: Sequence[int], ignored_port: int | None = None) -> None:
+        """Listen to some groups; with a port, not to what it caused, nor to local routes."""
         self._socket = open_socket(EVENT_BUFFER_BYTES)
         self._socket.setblocking(False)
+        if ignored_port is not None:
+            bpf.attach(self._socket, _all_but(ignored_port))
         for group in groups:
             self.join(group)
 
@@ -68,6 +72,28 @@ class Events:
                 continue
             found.extend(messages(data))
         return found, overrun
+
+
+def _all_but(port: int) -> list[bpf.Instruction]:
+    """Neither what this port has caused nor the local table, which follows the addresses.
+
+    A move of thousands of addresses would wake the loop four times for each. BPF loads network byte
+    order, netlink has the host's.
+    """
+    code: list[bpf.Instruction] = [
+        (bpf.LD_W_ABS, 0, 0, PORT),
+        (bpf.JEQ_K, 6, 0, socket.htonl(port)),
+    ]
+    code += [
+        (bpf.LD_H_ABS, 0, 0, TYPE),
+        (bpf.JEQ_K, 1, 0, socket.htons(codec.RTM_NEWROUTE)),
+        (bpf.JEQ_K, 0, 2, socket.htons(codec.RTM_DELROUTE)),
+        (bpf.LD_B_ABS, 0, 0, TABLE),
+        (bpf.JEQ_K, 1, 0, codec.TABLE_LOCAL),
+        (bpf.RET_K, 0, 0, RECEIVE_BYTES),
+        (bpf.RET_K, 0, 0, 0),
+    ]
+    return code
 
 
 def is_local_route(message: Message) -> tuple[int, str] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ipmp.kernel import codec, ethtool, frames, link_codec
-from ipmp.kernel.encoding import AddressEvent, encode, is_already_so, is_doubtful
+from ipmp.kernel.encoding import ENCODERS, AddressEvent, ipv6_event, is_already_so, is_doubtful
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.multipath import parse_spread
 from ipmp.kernel.nearby import read_nearby
@@ -65,6 +65,9 @@ class LinuxKernel:
         self._sender = frames.Sender()
         self._links: dict[str, Link] = {}
         self._link_answers: dict[str, tuple[bytes, Link]] = {}
+        self._addresses_before: dict[
+            int, dict[bytes, Address]
+        ] = {}  # last read, by family, payload
         self._routes: dict[str, set[RouteKey]] = {}  # of members, when they were last read
         self._routers: set[str] = set()
         self._expected: set[AddressEvent] = set()  # IPv6 address events that we will cause
@@ -94,7 +97,8 @@ class LinuxKernel:
                     RTNLGRP_IPV6_IFADDR,
                     RTNLGRP_IPV4_ROUTE,
                     RTNLGRP_IPV6_ROUTE,
-                )
+                ),
+                ignored_port=self._requests.port,
             )
             asyncio.get_running_loop().add_reader(self._events.fileno(), self._read_events)
 
@@ -104,8 +108,7 @@ class LinuxKernel:
         changes = Changes(overrun=overrun)
         names = {ln.ifindex: name for name, ln in self._links.items() if name in self._members}
         for message in received:
-            if message.port != self._requests.port:
-                self._note(message, names, changes)
+            self._note(message, names, changes)
         if changes != Changes():
             self._callback(changes)
 
@@ -218,12 +221,20 @@ class LinuxKernel:
     async def _addresses(self, family: int, links: Mapping[str, Link]) -> list[Address]:
         """The addresses of one family on these links, in the kernel's order."""
         names = {link.ifindex: name for name, link in links.items()}
+        before = self._addresses_before.get(family, {})
 
         def parse(message: Message) -> Address | None:
             name = names.get(codec.address_index(message.payload))
-            return codec.parse_address(message.payload, name) if name is not None else None
+            if name is None:
+                return None
+            known = before.get(message.payload)
+            if known is not None and known.member == name:
+                return known
+            return codec.parse_address(message.payload, name)
 
-        return await self._requests.dump(codec.address_dump(family), parse)
+        found = await self._requests.dump(codec.address_dump(family), parse)
+        self._addresses_before[family] = {address.raw: address for address in found}
+        return found
 
     async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
         """Who else is on these links; yields to the loop while it reads."""
@@ -240,12 +251,15 @@ class LinuxKernel:
         encoded = _Encoded(steps)
         messages: list[bytes] = []
         for step in steps:
-            if step.member not in self._links:
+            link = self._links.get(step.member)
+            if link is None:
                 encoded.gone.append(step)
                 continue
-            message, event = encode(step, self._links)
-            if event is not None:
-                encoded.ipv6_events[len(messages)] = event
+            message = ENCODERS[type(step)](step, link, self._links)
+            if message[codec.FAMILY] == AF_INET6:
+                event = ipv6_event(step, link.ifindex)
+                if event is not None:
+                    encoded.ipv6_events[len(messages)] = event
             encoded.possible.append(step)
             messages.append(message)
         encoded.chunks += self._requests.chunks(messages)

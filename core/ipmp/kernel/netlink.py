@@ -51,8 +51,9 @@ REQUEST_BUFFER_BYTES = 4 << 20
 #: Messages of one ACK; all their refusals together must fit into the receive buffer.
 CHUNK_MESSAGES = 256
 #: What one sendmsg should take at most: where kernels are not preempted, the loop may have to wait
-#: for its end.
-SEND_SECONDS = 0.001
+#: for its end. Not much less: after each, the sending thread waits for its turn in Python, and a
+#: busy loop gives it late.
+SEND_SECONDS = 0.0025
 
 #: A batch that should take no longer is sent by the loop itself, a longer one by a thread: the
 #: kernel's RTNL lock is one for the whole machine, and what it waits for the loop must not.
@@ -177,14 +178,13 @@ class Requests:
             return []
         count = chunks[-1].start + chunks[-1].last - chunks[-1].first + 1
         async with self._turn:
-            began = time.perf_counter()
             if count * self._pace < INLINE_SECONDS:
-                refused = self._send_all(chunks)
+                refused, seconds = self._send_all(chunks)
             else:
                 loop = asyncio.get_running_loop()
-                refused = await loop.run_in_executor(self._thread, self._send_all, chunks)
+                refused, seconds = await loop.run_in_executor(self._thread, self._send_all, chunks)
             if count >= PACE_MESSAGES:
-                self._pace = (time.perf_counter() - began) / count
+                self._pace = seconds / count
         return refused
 
     async def dump(self, message: bytes, parse: Callable[[Message], T | None]) -> list[T]:
@@ -244,20 +244,23 @@ class Requests:
         return Chunk(tuple(map(bytes, wires)), start, first, self._sequence)
 
     def _wire(self, part: Sequence[bytes]) -> bytearray:
-        wire, position = bytearray(b"".join(part)), 8
+        wire, position, sequence = bytearray(b"".join(part)), 8, self._sequence
         for message in part:
-            self._sequence += 1
-            _SEQUENCE.pack_into(wire, position, self._sequence)
+            sequence += 1
+            _SEQUENCE.pack_into(wire, position, sequence)
             position += len(message)
+        self._sequence = sequence
         return wire
 
-    def _send_all(self, chunks: Sequence[Chunk]) -> list[Refused]:
+    def _send_all(self, chunks: Sequence[Chunk]) -> tuple[list[Refused], float]:
+        """Send all and read the answers; also the seconds that this took."""
         refused: list[Refused] = []
+        began = time.perf_counter()
         for chunk in chunks:
             for wire in chunk.wires:
                 self._socket.send(wire)
             self._read_answers(chunk, refused)
-        return refused
+        return refused, time.perf_counter() - began
 
     def _read_answers(self, chunk: Chunk, refused: list[Refused]) -> None:
         """Read up to the ACK, or refusal, of the last message."""

@@ -13,7 +13,7 @@ kernel does that by way of the address, the new route before the old one goes; n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from math import inf
 
 from ipmp.placement import network
@@ -42,26 +42,32 @@ class OnLink:
         self._routes: dict[_Network, dict[str, list[Address]]] = {}  # by network and member
         self._read = False
 
-    def interrupted(self, address: DataAddress, member: str) -> Iterator[ShiftRoute]:
-        """Yield the way back of a route that was left away: by a refusal, or by a crash."""
-        found = self._snapshot.addresses[member].get(address.key)
-        if found is not None and found.shifted:
-            yield ShiftRoute(found, address.spec, member, away=False)
+    def interrupted(self, address: DataAddress, member: str) -> Sequence[ShiftRoute]:
+        """The way back of a route that was left away: by a refusal, or by a crash."""
+        found = self._snapshot.addresses[member].get(address.spec.key)
+        if found is None or not found.shifted:
+            return ()
+        return (ShiftRoute(found, address.spec, member, away=False),)
 
-    def returned(self, address: DataAddress, member: str) -> Iterator[ShiftRoute]:
-        """Yield what follows, in order, when `member` is given this address."""
-        if member != address.home or address.spec.flags & IFA_F_NOPREFIXROUTE:
-            return
+    def returned(self, address: DataAddress, member: str) -> Sequence[ShiftRoute]:
+        """What follows, in order, when `member` is given this address."""
+        spec = address.spec
+        if member != address.home or spec.flags & IFA_F_NOPREFIXROUTE:
+            return ()
         self._read_once()
-        routes = self._routes.setdefault(_network(address.key, address.spec.peer), {})
-        if member in routes:
-            return  # it has the route, and will not lose its place
+        network = _network(spec.key, spec.peer)
+        routes = self._routes.get(network)
+        if routes is not None and member in routes:
+            return ()  # it has the route, and will not lose its place
+        routes = self._routes.setdefault(network, {})
         places = (self._place(other, held) for other, held in routes.items())
         behind = [place for place in places if place is not None and place[0] > address.order]
-        for _, other, found in sorted(behind, key=lambda place: place[:2]):
-            yield ShiftRoute(found, self._specs[found.key], other, away=True)
-            yield ShiftRoute(found, self._specs[found.key], other, away=False)
         routes[member] = []
+        return [
+            ShiftRoute(found, self._specs[found.key], other, away)
+            for _, other, found in sorted(behind, key=lambda place: place[:2])
+            for away in (True, False)
+        ]
 
     def _place(self, member: str, held: Iterable[Address]) -> tuple[float, str, Address] | None:
         """Rank of a member's route and an address to shift it by; None when none of ours stays."""
@@ -75,14 +81,19 @@ class OnLink:
         if self._read:
             return
         self._read = True
-        for address, target in self._wanted:
-            self._specs[address.key] = address.spec
-            self._ranks[address.key, target] = address.order if target == address.home else inf
         for member, held in self._snapshot.addresses.items():
             for one in held.values():
                 if not one.flags & (IFA_F_SECONDARY | IFA_F_NOPREFIXROUTE):
                     routes = self._routes.setdefault(_network(one.key, one.peer), {})
                     routes.setdefault(member, []).append(one)
+        first = {
+            one.key for routes in self._routes.values() for held in routes.values() for one in held
+        }
+        for address, target in self._wanted:
+            key = address.spec.key
+            if key in first:
+                self._specs[key] = address.spec
+                self._ranks[key, target] = address.order if target == address.home else inf
 
 
 def _network(key: str, peer: str) -> _Network:

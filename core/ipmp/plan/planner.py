@@ -30,7 +30,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
+from typing import TypeVar
 
 import msgspec
 
@@ -69,6 +70,7 @@ STRETCH = 256
 FIRST_STRETCH = 64
 
 
+_Step = TypeVar("_Step", bound=Step)
 _Wanted = tuple[DataAddress, str]  # an address and the member that should have it
 
 
@@ -100,30 +102,34 @@ def plan(
     waiting: Iterable[Spreading] = spread.spreadings
     watched = bool(pending or waiting)
     reach = {member: Reach(held if watched else ()) for member, held in present.items()}
-    labels, onlink = _Labels(snapshot), OnLink(wanted, snapshot)
+    arrivals = _Arrivals(wanted, snapshot, progress, present)
     crowd = Counter(map(place_of, snapshot.identities))
     doomed: dict[str, set[str]] = {}
     first = list(_test_addresses(tests or {}, snapshot, progress))
-    steps: Iterable[Step] = first
+    changes: Iterable[Step] = first
+    told: Sequence[Announce] = ()
     for stretch in _stretches(wanted):
-        additions, announcements = _additions(stretch, snapshot, progress, present, labels, onlink)
+        additions, announcements = arrivals.of(stretch)
         for step in (*first, *additions) if watched else ():
-            if isinstance(step, AddAddress | AddTestAddress):
-                key = step.key if isinstance(step, AddTestAddress) else step.address.key
-                reach.setdefault(step.member, Reach()).add(key)
+            match step:
+                case AddAddress(address=address, member=member):
+                    reach.setdefault(member, Reach()).add(address.key)
+                case AddTestAddress(key=key, member=member):
+                    reach.setdefault(member, Reach()).add(key)
         first = []
         ready, pending = _ready(pending, reach)
         over, waiting = due(waiting, reach)
-        yield from _batches(steps)
+        yield from _batches(changes, told)
         moves = chain(spread_steps(over, snapshot), _route_steps(ready, snapshot, crowd))
-        steps = (*additions, *_but(progress, moves), *announcements)
+        changes, told = (*additions, *_but(progress, moves)), announcements
         _doom(stretch, snapshot, progress, present, doomed)
     if pending:  # the kernel adds the way to an IPv6 peer a little after its address
-        yield from _batches(steps)
-        steps = ()
+        yield from _batches(changes, told)
+        changes, told = (), ()
     late = _route_steps(pending, snapshot, crowd)
     moves = chain(spread_steps(waiting, snapshot), late, sweep(spread))
-    yield from _batches(chain(steps, _but(progress, moves), _anchors(doomed, present, progress)))
+    before = chain(_but(progress, moves), _anchors(doomed, present, progress))
+    yield from _batches(chain(changes, before), told)
     deletions = chain(_deletions(doomed, snapshot), _weigh_anchors(doomed, snapshot, present))
     yield from _batches(_but(progress, deletions))
 
@@ -152,37 +158,58 @@ def retire(keys: Container[str], snapshot: Snapshot) -> Iterator[list[Step]]:
     yield list(_deletions(doomed, snapshot))
 
 
-def _additions(
-    stretch: Sequence[_Wanted],
-    snapshot: Snapshot,
-    progress: Progress,
-    present: dict[str, set[str]],
-    labels: _Labels,
-    onlink: OnLink,
-) -> tuple[list[AddAddress | DeleteAddress | ShiftRoute], list[Announce]]:
-    """Additions, in order (invariants D and G), and the announcements that follow them."""
-    additions: list[AddAddress | DeleteAddress | ShiftRoute] = []
-    announcements: list[Announce] = []
-    for address, target in stretch:
-        key, on_target = address.key, present.setdefault(target, set())
-        if key in on_target:
-            shifts = onlink.interrupted(address, target)
-            additions += (step for step in shifts if not _refused(step, progress))
-            if (key, target) not in progress.announced:
-                announcements.append(_announce(address, target, snapshot, progress))
-        elif target in snapshot.links:
-            at_home = target == address.home
-            label = address.label if at_home else labels.next(address, target)
-            addition = AddAddress(address, target, label, address.proto if at_home else OWNER)
-            if not _refused(addition, progress):
-                if key in snapshot.addresses[target]:
+class _Arrivals:
+    """Additions, in order (invariants D and G), and the announcements that follow them.
+
+    What it adds is `present` from then on.
+    """
+
+    def __init__(
+        self,
+        wanted: Sequence[_Wanted],
+        snapshot: Snapshot,
+        progress: Progress,
+        present: dict[str, set[str]],
+    ) -> None:
+        self._snapshot = snapshot
+        self._progress = progress
+        self._present = present
+        self._labels, self._onlink = _Labels(snapshot), OnLink(wanted, snapshot)
+        working = {m: held for m, held in snapshot.addresses.items() if m not in progress.dead}
+        #: By target: what another member that works still receives for.
+        self._received = {
+            target: set().union(*(held for m, held in working.items() if m != target))
+            for target in present
+        }
+
+    def of(
+        self, stretch: Iterable[_Wanted]
+    ) -> tuple[list[AddAddress | DeleteAddress | ShiftRoute], list[Announce]]:
+        """The steps for so many of the wanted addresses."""
+        additions: list[AddAddress | DeleteAddress | ShiftRoute] = []
+        announcements: list[Announce] = []
+        held, announced = self._snapshot.addresses, self._progress.announced
+        for address, target in stretch:
+            key, on_target = address.spec.key, self._present.get(target)
+            if on_target is not None and key in on_target:
+                additions += _but(self._progress, self._onlink.interrupted(address, target))
+                if (key, target) not in announced:
+                    announcements.append(
+                        Announce(address, target, key not in self._received[target])
+                    )
+            elif on_target is not None:
+                at_home = target == address.home
+                label = address.label if at_home else self._labels.next(address, target)
+                addition = AddAddress(address, target, label, address.proto if at_home else OWNER)
+                if _refused(addition, self._progress):
+                    continue
+                if key in held[target]:
                     additions.append(DeleteAddress(key, target))
                 additions.append(addition)
-                shifts = onlink.returned(address, target)
-                additions += (step for step in shifts if not _refused(step, progress))
-                announcements.append(_announce(address, target, snapshot, progress))
+                additions += _but(self._progress, self._onlink.returned(address, target))
+                announcements.append(Announce(address, target, key not in self._received[target]))
                 on_target.add(key)
-    return additions, announcements
+        return additions, announcements
 
 
 def _refused(step: Step, progress: Progress) -> bool:
@@ -190,18 +217,11 @@ def _refused(step: Step, progress: Progress) -> bool:
     return bool(progress.refused) and identity(step) in progress.refused
 
 
-def _but(progress: Progress, steps: Iterable[Step]) -> Iterator[Step]:
+def _but(progress: Progress, steps: Iterable[_Step]) -> Iterable[_Step]:
+    """All but the refused ones."""
+    if not progress.refused:
+        return steps
     return (step for step in steps if not _refused(step, progress))
-
-
-def _announce(
-    address: DataAddress, target: str, snapshot: Snapshot, progress: Progress
-) -> Announce:
-    """Urgent unless another member that works still receives for the address."""
-    for member, held in snapshot.addresses.items():
-        if member != target and address.key in held and member not in progress.dead:
-            return Announce(address, target, urgent=False)
-    return Announce(address, target, urgent=True)
 
 
 class _Labels:
@@ -218,10 +238,10 @@ class _Labels:
         if address.spec.family != AF_INET:
             return ""
         taken, number = self._taken.get(member, ()), self._numbers.get(member, 0) + 1
-        while f"{member}:{number}" in taken:
+        while (label := f"{member}:{number}") in taken:
             number += 1
         self._numbers[member] = number
-        return f"{member}:{number}"
+        return label
 
 
 def _ready(
@@ -272,16 +292,22 @@ def _doom(
     doomed: dict[str, set[str]],
 ) -> None:
     """Note the members from which these addresses may go now (invariants A and B)."""
-    for address, target in wanted:
-        key = address.key
-        if key not in present.get(target, ()):
+    here = {a.spec.key: target for a, target in wanted}
+    for member, held in snapshot.addresses.items():
+        gone, quiet = member in progress.dead, member in progress.quiet
+        if not gone and not quiet:
             continue
-        for member, held in snapshot.addresses.items():
-            if member == target or key not in held:
-                continue
-            told = key in snapshot.addresses[target] and (key, target) in progress.announced
-            if member in progress.dead or (member in progress.quiet and told):
-                doomed.setdefault(member, set()).add(key)
+        going = [
+            key
+            for key in here.keys() & held.keys()
+            if (target := here[key]) != member
+            and key in present.get(target, ())
+            and (
+                gone or (key in snapshot.addresses[target] and (key, target) in progress.announced)
+            )
+        ]
+        if going:
+            doomed.setdefault(member, set()).update(going)
 
 
 def _anchors(
@@ -302,7 +328,7 @@ def _deletions(doomed: Mapping[str, set[str]], snapshot: Snapshot) -> Iterator[S
         held = [a for key, a in snapshot.addresses[member].items() if key in keys]
         secondary = [a for a in held if a.flags & IFA_F_SECONDARY]
         primary = [a for a in held if not a.flags & IFA_F_SECONDARY]
-        for address in (*secondary, *reversed(primary)):
+        for address in chain(secondary, reversed(primary)):
             yield DeleteAddress(address.key, member, address.peer)
 
 
@@ -317,15 +343,11 @@ def _weigh_anchors(
             yield from (DeleteAddress(key, member) for key in anchors if is_ipv4(key))
 
 
-def _batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
-    """Full batches and what is left; one empty batch when there is nothing."""
-    batch: list[Step] = []
-    full, changes = False, 0
-    for step in steps:
-        if changes == STRETCH and not isinstance(step, Announce):
-            yield batch
-            batch, full, changes = [], True, 0
-        batch.append(step)
-        changes += not isinstance(step, Announce)
-    if batch or not full:
+def _batches(changes: Iterable[Step], told: Sequence[Announce] = ()) -> Iterator[list[Step]]:
+    """Full batches and what is left, then what is told of them all; one when there is nothing."""
+    remaining = iter(changes)
+    batch = list(islice(remaining, STRETCH))
+    while following := list(islice(remaining, STRETCH)):
         yield batch
+        batch = following
+    yield [*batch, *told]

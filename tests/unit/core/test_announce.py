@@ -40,7 +40,7 @@ def test_planned_ones_are_paced_and_every_first_precedes_every_second() -> None:
 def test_urgent_ones_are_not_paced_but_their_repeats_are() -> None:
     announcer = Announcer()
     for n in range(100):
-        announcer.urgent(f"192.0.2.{n}/24", "ni1", 10, 0.0)
+        announcer.urgent([f"192.0.2.{n}/24"], "ni1", 10, 0.0)
         assert (f"192.0.2.{n}/24", "ni1") in announcer
     said = spoken(announcer, 5, 0.05)
     assert said[0][0] >= 1.1
@@ -51,15 +51,15 @@ def test_what_was_lost_is_not_announced_any_more() -> None:
     announcer = Announcer()
     announcer.planned(IPV4, "ni1", 10)
     assert list(announcer.take(0.0)) == [Announcement(IPV4, "ni1")]
-    announcer.withdraw(IPV4, "ni1")
+    announcer.withdraw([(IPV4, "ni1")])
     assert (IPV4, "ni1") not in announcer
     assert spoken(announcer, 8) == []
 
 
 def test_a_new_member_takes_over_the_schedule() -> None:
     announcer = Announcer()
-    announcer.urgent(IPV4, "ni1", 10, 0.0)
-    announcer.urgent(IPV4, "ni0", 10, 0.5)
+    announcer.urgent([IPV4], "ni1", 10, 0.0)
+    announcer.urgent([IPV4], "ni0", 10, 0.5)
     assert {member for _, _, member in spoken(announcer, 8)} == {"ni0"}
     assert (IPV4, "ni1") not in announcer
 

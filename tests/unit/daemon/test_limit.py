@@ -23,7 +23,7 @@ def limit(*, moves: int, cause: MoveReason = MoveReason.LINK) -> MoveLimit:
     books = Books("g")
     books.seen(ONE.key, "a")
     for number in range(moves):
-        books.moved(ONE, "ba"[number % 2], MoveReason.LINK, float(number), 1000.0)
+        books.moved([(ONE, "ba"[number % 2])], lambda *_: MoveReason.LINK, float(number), 1000.0)
     members: Any = SimpleNamespace(reason=lambda source, target: cause)
     return MoveLimit(books, members)
 

@@ -34,7 +34,8 @@ def move(
     began: float = 10.0,
     wall: float = 1000.0,
 ) -> Decision | None:
-    return ledger.moved(HOMELY[key], target, reason, began, wall)
+    arrivals = [(HOMELY[key], target)]
+    return next(iter(ledger.moved(arrivals, lambda source, target: reason, began, wall)), None)
 
 
 def rerouted(ledger: Books, moved: Route, member: str, found: Snapshot) -> Decision:

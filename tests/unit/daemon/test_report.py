@@ -70,7 +70,7 @@ def member_status(
 def test_a_group_tells_its_state_its_settings_and_its_counters() -> None:
     books = Books("g")
     books.seen(ONE, "a")
-    books.moved(data_address(ONE), "b", MoveReason.LINK, 10.0, 1000.0)
+    books.moved([(data_address(ONE), "b")], lambda *_: MoveReason.LINK, 10.0, 1000.0)
     books.settle({(ONE, "b")}, 10.02, 1000.02)
     state = replace(group("ab"), state=GroupState.DEGRADED, since=999.0)
     status = group_status(runner(state, snapshot({}), books=books))
@@ -207,8 +207,8 @@ def test_a_member_that_is_not_active_is_never_nominated() -> None:
 def test_addresses_come_in_order_each_with_its_place_and_its_last_move() -> None:
     books = Books("g")
     books.seen(ONE, "a")
-    moved = books.moved(data_address(ONE, 0, "a"), "b", MoveReason.LINK, 10.0, 1000.0)
-    assert moved is not None
+    arrivals = [(data_address(ONE, 0, "a"), "b")]
+    (moved,) = books.moved(arrivals, lambda *_: MoveReason.LINK, 10.0, 1000.0)
     homes = Homes({TWO: data_address(TWO, 5), ONE: data_address(ONE, 0, "a")})
     one, two = address_statuses(homes, books, snapshot({"b": [ONE]}))
     assert (one.address, one.interface, one.home) == (ONE, "b", "a")
