@@ -40,7 +40,7 @@ class Announcement(msgspec.Struct, frozen=True):
     member: str
 
 
-class _Schedule(msgspec.Struct, frozen=True):
+class _Schedule(msgspec.Struct, frozen=True, gc=False):
     """The one schedule of an address; `number` tells it from those that it replaced."""
 
     member: str

@@ -14,7 +14,7 @@ from ipmp.reasons import IN_BULK, Kind, Reason
 __all__ = ["IN_BULK", "Decision", "Kind", "Reason", "Refusal"]
 
 
-class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One decision; `sentence()` is what people read."""
 
     kind: Kind

@@ -158,7 +158,7 @@ class InterfaceStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     transitions: dict[str, int] = {}  # state -> how often it was entered since the daemon started
 
 
-class AddressStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+class AddressStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One data address: where it is and where it belongs."""
 
     address: str  # "192.168.1.5/24"
@@ -258,7 +258,7 @@ class Status(msgspec.Struct, frozen=True):
         return next((i for i in self.interfaces if i.name == name), None)
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One line of `GET /v1/events` and of the history: a decision, numbered and dated."""
 
     id: int

@@ -205,6 +205,7 @@ def network(key: str, peer: str) -> tuple[int, int]:
 @lru_cache(maxsize=65536)
 def _reached(key: str, peer: str) -> tuple[str, bool, tuple[int, int]]:
     """An address, whether it is an IPv4 one, and its `network`."""
-    interface = ipaddress.ip_interface(f"{peer or address_of(key)}/{prefix_of(key)}")
-    host_bits = interface.max_prefixlen - interface.network.prefixlen
-    return address_of(key), is_ipv4(key), (int(interface) >> host_bits, host_bits)
+    address, ipv4 = address_of(key), is_ipv4(key)
+    number = ipaddress.IPv4Address if ipv4 else ipaddress.IPv6Address
+    host_bits = (32 if ipv4 else 128) - prefix_of(key)
+    return address, ipv4, (int(number(peer or address)) >> host_bits, host_bits)

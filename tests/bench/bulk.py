@@ -95,7 +95,7 @@ async def _inside(family: str, count: int) -> dict[str, float]:
     lag = Lag()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 100)  # as mpathd does
+    gc.set_threshold(10_000, 50, 100)  # as mpathd does
     for _ in range(ROUNDS[count] if family == "IPv4" else ROUNDS_IPV6):
         for source, target in (MEMBERS, MEMBERS[::-1]):
             times["ip"].append(_move_with_ip(keys, source, target))

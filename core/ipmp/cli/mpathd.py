@@ -101,7 +101,7 @@ def _spare_the_loop() -> None:
     """Let the cycle collector run rarely: with thousands of addresses a full run takes 30 ms."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
+    gc.set_threshold(10_000, 50, 100)
 
 
 async def _reload_on(hangup: asyncio.Event, daemon: Daemon) -> None:

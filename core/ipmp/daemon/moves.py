@@ -44,7 +44,7 @@ MOVE_WINDOW = 180.0
 Why = Callable[[str, str], MoveReason]
 
 
-class Place(msgspec.Struct):
+class Place(msgspec.Struct, gc=False):
     """Where one address is, and how it came there."""
 
     member: str

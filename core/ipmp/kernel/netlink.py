@@ -58,8 +58,9 @@ SEND_SECONDS = 0.0025
 #: A batch that should take no longer is sent by the loop itself, a longer one by a thread: the
 #: kernel's RTNL lock is one for the whole machine, and what it waits for the loop must not.
 INLINE_SECONDS = 0.0005
-PACE_SECONDS = 20e-6  # a message, until measured
-PACE_MESSAGES = 32  # of so many, at least, what one message takes is learnt
+PACE_SECONDS = 80e-6  # a message, until measured: among thousands it takes ten times longer
+PACE_MESSAGES = 8  # of so many, at least, what one message takes is learnt
+FORGET_SECONDS = 0.1  # after a pause what was learnt is forgotten
 
 DUMP_ATTEMPTS = 10
 
@@ -80,7 +81,9 @@ class Refused(msgspec.Struct, frozen=True):
 class Chunk(msgspec.Struct, frozen=True):
     """Messages of a batch that are acknowledged by one answer."""
 
-    wires: tuple[bytes, ...]  # each for one sendmsg
+    wire: bytes
+    ends: tuple[int, ...]  # of each message, in the wire
+    kind: int  # type of the first one; most batches have no other
     start: int  # position of the first one in the batch
     first: int  # its sequence number
     last: int
@@ -142,7 +145,8 @@ class Requests:
             self._socket.setsockopt(SOL_NETLINK, option, 1)
         self._sequence = int(time.monotonic()) & 0xFFFFFF
         self._turn = asyncio.Lock()
-        self._pace = PACE_SECONDS
+        self._paces: dict[int, float] = {}  # seconds that a message took, by type
+        self._paced = 0.0  # when that was measured
         self._thread = ThreadPoolExecutor(1, "rtnetlink")
         self.port: int = self._socket.getsockname()[0]
 
@@ -176,16 +180,13 @@ class Requests:
         """Send a batch, in order, and return the messages that were refused."""
         if not chunks:
             return []
-        count = chunks[-1].start + chunks[-1].last - chunks[-1].first + 1
         async with self._turn:
-            if count * self._pace < INLINE_SECONDS:
-                refused, seconds = self._send_all(chunks)
-            else:
-                loop = asyncio.get_running_loop()
-                refused, seconds = await loop.run_in_executor(self._thread, self._send_all, chunks)
-            if count >= PACE_MESSAGES:
-                self._pace = seconds / count
-        return refused
+            if time.perf_counter() - self._paced > FORGET_SECONDS:
+                self._paces.clear()
+            if sum(len(c.ends) * self._pace(c) for c in chunks) < INLINE_SECONDS:
+                return self._send_all(chunks)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, self._send_all, chunks)
 
     async def dump(self, message: bytes, parse: Callable[[Message], T | None]) -> list[T]:
         """List what `parse` makes of each message of a consistent dump (None leaves one out).
@@ -236,31 +237,41 @@ class Requests:
             pass
 
     def _chunk(self, part: Sequence[bytes], start: int) -> Chunk:
+        wire, ends, position = bytearray(b"".join(part)), [], 0
         first = self._sequence + 1
-        size = max(1, min(CHUNK_MESSAGES, int(SEND_SECONDS / self._pace)))
-        wires = [self._wire(part[i : i + size]) for i in range(0, len(part), size)]
-        last, position = wires[-1], len(wires[-1]) - len(part[-1]) + 6
-        _FLAGS.pack_into(last, position, _FLAGS.unpack_from(last, position)[0] | NLM_F_ACK)
-        return Chunk(tuple(map(bytes, wires)), start, first, self._sequence)
-
-    def _wire(self, part: Sequence[bytes]) -> bytearray:
-        wire, position, sequence = bytearray(b"".join(part)), 8, self._sequence
-        for message in part:
-            sequence += 1
-            _SEQUENCE.pack_into(wire, position, sequence)
+        for sequence, message in enumerate(part, first):
+            _SEQUENCE.pack_into(wire, position + 8, sequence)
             position += len(message)
-        self._sequence = sequence
-        return wire
+            ends.append(position)
+        self._sequence += len(part)
+        flags = position - len(part[-1]) + 6
+        _FLAGS.pack_into(wire, flags, _FLAGS.unpack_from(wire, flags)[0] | NLM_F_ACK)
+        kind = _FLAGS.unpack_from(wire, 4)[0]
+        return Chunk(bytes(wire), tuple(ends), kind, start, first, self._sequence)
 
-    def _send_all(self, chunks: Sequence[Chunk]) -> tuple[list[Refused], float]:
-        """Send all and read the answers; also the seconds that this took."""
+    def _send_all(self, chunks: Sequence[Chunk]) -> list[Refused]:
         refused: list[Refused] = []
-        began = time.perf_counter()
         for chunk in chunks:
-            for wire in chunk.wires:
-                self._socket.send(wire)
+            self._send_chunk(chunk)
             self._read_answers(chunk, refused)
-        return refused, time.perf_counter() - began
+        return refused
+
+    def _send_chunk(self, chunk: Chunk) -> None:
+        """Send it in parts that take the kernel a short while each, by what the last one took."""
+        wire, sent, position = memoryview(chunk.wire), 0, 0
+        while sent < len(chunk.ends):
+            most = max(1, int(SEND_SECONDS / self._pace(chunk)))
+            count = min(most, len(chunk.ends) - sent)
+            end = chunk.ends[sent + count - 1]
+            began = time.perf_counter()
+            self._socket.send(wire[position:end])
+            if count >= min(most, PACE_MESSAGES):
+                self._paced = time.perf_counter()
+                self._paces[chunk.kind] = (self._paced - began) / count
+            sent, position = sent + count, end
+
+    def _pace(self, chunk: Chunk) -> float:
+        return self._paces.get(chunk.kind, PACE_SECONDS)
 
     def _read_answers(self, chunk: Chunk, refused: list[Refused]) -> None:
         """Read up to the ACK, or refusal, of the last message."""
@@ -284,7 +295,7 @@ class Requests:
 
 
 _SEQUENCE = struct.Struct("=I")
-_FLAGS = struct.Struct("=H")
+_FLAGS = struct.Struct("=H")  # and the type
 
 
 def open_socket(receive_bytes: int) -> socket.socket:
