@@ -34,12 +34,18 @@ async def read_status(socket: Path, deadline: float) -> Reading:
         async with asyncio.timeout(deadline):
             status = _decode(await _fetch(socket))
     except TimeoutError:
-        error = f"mpathd did not answer on {socket} within {deadline:g} s"
+        return late(socket, deadline, began)
     except aiohttp.ClientConnectorError as failure:
         error = _why_not_connected(socket, failure.os_error)
     except (aiohttp.ClientError, OSError, _NotAStatus) as failure:
         error = f"mpathd's answer on {socket} cannot be used: {failure or type(failure).__name__}"
     return Reading(status, time.perf_counter() - began, error)
+
+
+def late(socket: Path, deadline: float, began: float) -> Reading:
+    """What comes of a reading that was not over in time; `began` is `time.perf_counter` then."""
+    error = f"mpathd did not answer on {socket} within {deadline:g} s"
+    return Reading(None, time.perf_counter() - began, error)
 
 
 class _NotAStatus(Exception):

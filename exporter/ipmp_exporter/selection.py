@@ -32,6 +32,11 @@ class Selection(msgspec.Struct, frozen=True):
     subjects: Sequence[Subject] = DEFAULT
     names: Sequence[str] = ()
 
+    @property
+    def key(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The same for two that bring the same."""
+        return tuple(subject.name for subject in self.subjects), tuple(self.names)
+
 
 def select(query: MultiMapping[str], subjects: Sequence[Subject]) -> Selection:
     """Return what a query asks for, out of the subjects that are switched on.

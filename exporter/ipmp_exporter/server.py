@@ -1,8 +1,9 @@
 """The web server: `/metrics` for Prometheus, `/` for people, `/-/healthy` for a supervisor.
 
-A request costs one reading of the daemon. What takes long for many addresses (about 4 us a sample)
-runs in a thread, so that the loop goes on answering; one thread, because rendering is pure Python
-and a second one would only take the interpreter away from the loop.
+A request costs one reading of the daemon, which it may share with others (`sharing`). What takes
+long for many addresses (about 4 us a sample) runs in a thread, so that the loop goes on answering;
+one thread, because rendering is pure Python and a second one would only take the interpreter away
+from the loop.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from aiohttp.typedefs import Middleware
 
 from ipmp_exporter.collectors import DEFAULT
 from ipmp_exporter.collectors.family import Subject
-from ipmp_exporter.daemon import Reading, read_status
+from ipmp_exporter.daemon import Reading, late, read_status
 from ipmp_exporter.events import read_recent
 from ipmp_exporter.exposition import VERSION, exposition
 from ipmp_exporter.live import LIVE_PATH, Live
@@ -29,6 +30,7 @@ from ipmp_exporter.negotiation import accepts_gzip, choose_format
 from ipmp_exporter.page import HEADERS as PAGE_HEADERS
 from ipmp_exporter.page import main_part, page
 from ipmp_exporter.selection import Selection, SelectionError, deadline, select
+from ipmp_exporter.sharing import Renderings, Shared
 
 HEALTH_PATH = "/-/healthy"
 MAX_REQUESTS = 40  # scrapes at a time, unless a flag says otherwise
@@ -63,6 +65,8 @@ class Exporter:
         self._scrapes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self._last_error = ""
+        self._readings = Shared(lambda seconds: read_status(self._socket, seconds))
+        self._renderings = Renderings()
         self._live = Live(self._socket, self._main_part)
 
     def app(self, *middlewares: Middleware) -> web.Application:
@@ -103,10 +107,12 @@ class Exporter:
             body = exposition(reading, wanted, selection, until, own_process=self._own_process)
             return gzip.compress(body, _GZIP_LEVEL, mtime=0) if compress else body
 
+        form = wanted, compress, limit, selection.key
+        body = await self._renderings.of(reading, form, lambda: self._off_the_loop(render))
         headers = {"Content-Type": wanted.content_type, "Vary": "Accept, Accept-Encoding"}
         if compress:
             headers["Content-Encoding"] = "gzip"
-        return web.Response(body=await self._off_the_loop(render), headers=headers)
+        return web.Response(body=body, headers=headers)
 
     async def landing(self, request: web.Request) -> web.Response:
         """Answer with the page of groups, interfaces and addresses."""
@@ -128,7 +134,12 @@ class Exporter:
 
     async def _read(self, seconds: float) -> Reading:
         """Read the daemon; log a change between working and not, and nothing in between."""
-        reading = await read_status(self._socket, seconds)
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(seconds):
+                reading = await self._readings.result(seconds)
+        except TimeoutError:  # it waited for a reading that had begun before
+            reading = late(self._socket, seconds, began)
         if reading.error != self._last_error:
             if reading.error:
                 _log.warning(reading.error)
