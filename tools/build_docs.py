@@ -129,6 +129,11 @@ _INTRODUCTION = (
     "All counters begin at 0 when `mpathd` starts, and a series that can exist is there from the",
     "first scrape. A StateSet has one series a state, 1 for the present one, in a label that is",
     "called like the metric.",
+    "",
+    "There are no metrics of a journal because there is none: the kernel carries the progress of a",
+    "move, and a restart reads, compares and goes on. What is not finished is in",
+    "`ipmp_operations_in_progress` and `ipmp_group_moves_in_progress`; `ipmp_daemon_clean_start` is",
+    "0 when the last daemon may have left something half done.",
 )
 
 _CARDINALITY = (

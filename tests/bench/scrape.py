@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import aiohttp
@@ -187,8 +187,14 @@ async def _refusals() -> None:
 
 
 def _failover() -> None:
-    gaps: dict[bool, list[float]] = {False: [], True: []}
-    scrapes, seconds = 0, 0.0
+    """Beside scrapers: one program that computes and has nothing to do with us."""
+    load = {
+        "nobody scrapes": lambda address: nullcontext([0]),
+        "a program computes": lambda address: _computing(),
+        f"{SCRAPERS} scrapers": _hammer,
+    }
+    gaps: dict[str, list[float]] = {name: [] for name in load}
+    scrapes, seconds = dict.fromkeys(load, 0), dict.fromkeys(load, 0.0)
     with laboratory() as (lab, directory):
         expected = set(held(lab, "ni0"))
 
@@ -196,23 +202,31 @@ def _failover() -> None:
             return set(held(lab, "ni0")) == expected and not held(lab, "ni1")
 
         for _ in range(ROUNDS):
-            for scraped in (False, True):
+            for name, beside in load.items():
                 with daemon(lab, directory) as host, running_exporter(host.run_dir) as address:
                     began = time.monotonic()
-                    with _hammer(address if scraped else "") as counted:
-                        gaps[scraped].append(gap(lab, "192.168.1.5", at_home))
-                    if scraped:
-                        scrapes += counted[0]
-                        seconds += time.monotonic() - began
+                    with beside(address) as counted:
+                        gaps[name].append(gap(lab, "192.168.1.5", at_home))
+                    scrapes[name] += counted[0]
+                    seconds[name] += time.monotonic() - began
                     eventually(at_home, 30)
-    quiet, busy = median(gaps[False]), median(gaps[True])
+    quiet = median(gaps["nobody scrapes"])
     rows = [
-        ("nobody scrapes", quiet, min(gaps[False]), max(gaps[False]), 1.0, 0.0),
-        (f"{SCRAPERS} scrapers", busy, min(gaps[True]), max(gaps[True]), busy / quiet,
-         scrapes / seconds),
-    ]  # fmt: skip
+        (name, median(g), min(g), max(g), median(g) / quiet, scrapes[name] / seconds[name])
+        for name, g in gaps.items()
+    ]
     header = ("longest gap, ms", "median", "least", "most", "ratio", "scrapes/s")
     show("Carrier loss at 1000 packets/s, seen by the peer, while scrapers ask", header, rows)
+
+
+@contextmanager
+def _computing() -> Iterator[list[int]]:
+    process = subprocess.Popen((sys.executable, "-c", "while True: pass"))
+    try:
+        yield [0]
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -222,9 +236,6 @@ def _hammer(address: str) -> Iterator[list[int]]:
     Their process gives way to all others: scrapers are on other machines.
     """
     counted = [0]
-    if not address:
-        yield counted
-        return
     command = ("nice", "-n", "19", sys.executable, "-m", "tests.bench.scrape", "hammer", address)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
