@@ -69,6 +69,18 @@ async def test_a_client_that_leaves_is_unsubscribed(api):
     await until(lambda: not api.controller.queues)
 
 
+async def test_a_reader_that_is_killed_as_it_is_written_to_leaves_no_traceback(api, caplog):
+    for _ in range(20):
+        reader = socket.socket(socket.AF_UNIX)
+        reader.connect(str(api.run_dir / "status.sock"))
+        reader.sendall(b"GET /v1/events HTTP/1.1\r\nHost: mpathd\r\n\r\n")
+        await until(lambda: api.controller.queues)
+        reader.close()
+        api.controller.publish(*map(decision, range(100)))  # before the end is noticed
+        await until(lambda: not api.controller.queues)
+    assert caplog.text == ""
+
+
 async def test_a_reader_that_takes_nothing_is_dropped(api):
     reader = socket.socket(socket.AF_UNIX)
     reader.connect(str(api.run_dir / "status.sock"))

@@ -75,6 +75,8 @@ class Streams:
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
+        except ConnectionError:
+            pass  # the reader has gone
         finally:
             self._open -= 1
         return response
