@@ -132,8 +132,8 @@ _INTRODUCTION = (
     "",
     "There are no metrics of a journal because there is none: the kernel carries the progress of a",
     "move, and a restart reads, compares and goes on. What is not finished is in",
-    "`ipmp_operations_in_progress` and `ipmp_group_moves_in_progress`; `ipmp_daemon_clean_start` is",
-    "0 when the last daemon may have left something half done.",
+    "`ipmp_operations_in_progress` and `ipmp_group_moves_in_progress`; `ipmp_daemon_clean_start`",
+    "is 0 when the last daemon may have left something half done.",
 )
 
 _CARDINALITY = (

@@ -115,7 +115,7 @@ class DataAddress(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> str:
-        """The address with its prefix length."""
+        """The address with its prefix length; loops over thousands ask the spec itself."""
         return self.spec.key
 
 

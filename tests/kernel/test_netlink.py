@@ -20,7 +20,8 @@ from tests.kernel.world import World
 
 pytestmark = [pytest.mark.netns, LINUX_ONLY]
 
-RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE = 9, 7, 11
+RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR = 5, 9
+RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE = 7, 11
 MANY = [f"10.0.{number // 250}.{number % 250 + 1}/16" for number in range(2000)]
 RCVBUF_BEFORE_6_17 = 212_992
 
@@ -152,6 +153,31 @@ async def test_the_local_route_of_an_ipv6_address_is_told_after_the_address(
     assert len(address_at) == 8
     assert address_at.keys() == route_at.keys(), "apply() returned before the last local route"
     assert all(address_at[address] < route_at[address] for address in address_at)
+
+
+async def test_a_port_and_the_local_table_can_be_left_out_by_the_kernel(
+    kernel: Kernel, world: World
+) -> None:
+    """The move of a thousand addresses is not read four thousand times by who makes it."""
+    assert isinstance(kernel, LinuxKernel)
+    kernel.links(("ni0",))
+    events = Events((RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE), ignored_port=kernel._requests.port)
+    ours = [f"192.0.2.{n}/24" for n in range(1, 100)]
+    await do(kernel, *(add(world, key, "ni0") for key in ours))
+    world.add_address("198.51.100.1/24", "ni0")
+    world.add_route("10.1.0.0/16", "ni0", via="192.0.2.254")
+    told, _ = events.read()
+    events.close()
+    addresses = [
+        codec.parse_address(m.payload, "ni0").key for m in told if m.type == codec.RTM_NEWADDR
+    ]
+    found = [codec.route_key(m.payload) for m in told if m.type == codec.RTM_NEWROUTE]
+    assert addresses == ["198.51.100.1/24"]
+    assert [(key.table, key.destination) for key in found] == [
+        (codec.TABLE_MAIN, "192.0.2.0/24"),
+        (codec.TABLE_MAIN, "198.51.100.0/24"),
+        (codec.TABLE_MAIN, "10.1.0.0/16"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from ipmp.kernel.encoding import ENCODERS, is_already_so
+from ipmp.kernel.encoding import Encoded, encode, is_already_so
 from ipmp.kernel.multipath import parse_spread
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.plan import Step
@@ -71,13 +71,6 @@ def draw_faults(random: Random) -> Faults:
         message=random.choice((0.0002, 0.0002, 0.02)),
         loss=random.choice((0.0, 0.0, 0.2)),
     )
-
-
-class Encoded(Prepared):
-    """Steps with their messages, and those whose member is gone."""
-
-    messages: list[tuple[Step, bytes]]
-    gone: list[Step]
 
 
 class Watcher(Protocol):
@@ -268,10 +261,7 @@ class Connection:
 
     def prepare(self, steps: Sequence[Step]) -> Prepared:
         """Encode steps for the members as they are now."""
-        links = self._links
-        present = [(step, links[step.member]) for step in steps if step.member in links]
-        known = [(step, ENCODERS[type(step)](step, link, links)) for step, link in present]
-        return Encoded(steps, known, [s for s in steps if s.member not in self._links])
+        return encode(steps, self._links)
 
     async def apply(self, prepared: Prepared) -> list[Failure]:
         """Carry out steps in order and return those that the kernel refused."""
@@ -280,7 +270,7 @@ class Connection:
             self._may_fail()
             threaded = self._random.random() < self._faults.threaded
             refusals: list[Failure] = []
-            for step, message in prepared.messages:
+            for step, message in zip(prepared.possible, prepared.messages, strict=True):
                 await self._spend(threaded)
                 refusals += self._send(step, message)
             gone = os.strerror(errno.ENODEV)

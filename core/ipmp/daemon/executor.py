@@ -65,7 +65,7 @@ class _Pass(msgspec.Struct):
     """Work in progress."""
 
     work: Work
-    noticed: float
+    noticed: float  # when its cause was noticed, monotonic
     decisions: list[Decision]
     done: deque[_Batch] = msgspec.field(default_factory=deque)  # carried out, not booked yet
     taken: list[Step] = msgspec.field(default_factory=list)  # by the kernel, of what is booked
@@ -222,7 +222,9 @@ class Executor:
         taken = [s for s in batch.changes if s not in refused] if refused else batch.changes
         deleted = [step for step in taken if type(step) is DeleteAddress]
         books.left.difference_update((step.key, step.member) for step in deleted)
-        for step in taken if len(deleted) < len(taken) else ():
+        for step in (
+            taken if len(deleted) < len(taken) else ()
+        ):  # a batch of deletions tells nothing
             decision = self._changed(step, going.work.snapshot)
             if decision is not None:
                 going.decisions.append(decision)

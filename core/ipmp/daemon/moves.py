@@ -45,14 +45,12 @@ Why = Callable[[str, str], MoveReason]
 
 
 class Place(msgspec.Struct, gc=False):
-    """Where one address is, and how it came there."""
+    """Where one address is, and how it came there; `times` (monotonic) are of its last moves."""
 
     member: str
     moves: int = 0
     last_move: float = 0.0
-    times: deque[float] = msgspec.field(
-        default_factory=lambda: deque(maxlen=MOVE_LIMIT)
-    )  # monotonic
+    times: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=MOVE_LIMIT))
     decision: Decision | None = None
 
 

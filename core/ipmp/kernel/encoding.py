@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from ipmp.kernel import codec, multipath
-from ipmp.kernel.protocol import Failure
+from ipmp.kernel.netlink import Chunk
+from ipmp.kernel.protocol import Failure, Prepared
 from ipmp.plan import (
     AddAddress,
     AddAnchor,
@@ -24,6 +26,7 @@ from ipmp.plan import (
     Step,
 )
 from ipmp.world import (
+    AF_INET6,
     IFA_F_NOPREFIXROUTE,
     OWNER,
     SCOPE_LINK,
@@ -48,7 +51,36 @@ ALREADY_SO = {
 }
 
 
-def ipv6_event(step: Step, ifindex: int) -> AddressEvent | None:
+class Encoded(Prepared):
+    """Steps as messages."""
+
+    possible: list[Step] = msgspec.field(default_factory=list)  # those whose member exists
+    gone: list[Step] = msgspec.field(default_factory=list)
+    messages: list[bytes] = msgspec.field(default_factory=list)  # of the possible ones
+    chunks: list[Chunk] = msgspec.field(default_factory=list)  # of the messages, ready to be sent
+    #: What the kernel will tell of IPv6 steps, by their place among the possible ones.
+    ipv6_events: dict[int, AddressEvent] = msgspec.field(default_factory=dict)
+
+
+def encode(steps: Sequence[Step], links: Mapping[str, Link]) -> Encoded:
+    """The messages of steps; of further members of a step, those that do not exist are left out."""
+    encoded = Encoded(steps)
+    for step in steps:
+        link = links.get(step.member)
+        if link is None:
+            encoded.gone.append(step)
+            continue
+        message = _ENCODERS[type(step)](step, link, links)
+        if message[codec.FAMILY] == AF_INET6:
+            event = _ipv6_event(step, link.ifindex)
+            if event is not None:
+                encoded.ipv6_events[len(encoded.messages)] = event
+        encoded.possible.append(step)
+        encoded.messages.append(message)
+    return encoded
+
+
+def _ipv6_event(step: Step, ifindex: int) -> AddressEvent | None:
     """The event that the kernel will tell of a step that is about an IPv6 address."""
     match step:
         case AddAddress(address=address):
@@ -102,9 +134,8 @@ def _delete_spread(step: DeleteSpread, _: Link, __: Mapping[str, Link]) -> bytes
     return multipath.delete_spread(step.route)
 
 
-#: How the message of a step is made; from the step, the link of its member, and all links: of
-#: further members, those that do not exist are left out.
-ENCODERS: dict[type[Step], Callable[[Any, Link, Mapping[str, Link]], bytes]] = {
+#: How the message of a step is made: from the step, the link of its member, and all links.
+_ENCODERS: dict[type[Step], Callable[[Any, Link, Mapping[str, Link]], bytes]] = {
     AddAddress: _add_address,
     AddAnchor: _add_anchor,
     AddTestAddress: _add_test_address,

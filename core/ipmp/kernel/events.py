@@ -80,11 +80,9 @@ def _all_but(port: int) -> list[bpf.Instruction]:
     A move of thousands of addresses would wake the loop four times for each. BPF loads network byte
     order, netlink has the host's.
     """
-    code: list[bpf.Instruction] = [
+    return [
         (bpf.LD_W_ABS, 0, 0, PORT),
         (bpf.JEQ_K, 6, 0, socket.htonl(port)),
-    ]
-    code += [
         (bpf.LD_H_ABS, 0, 0, TYPE),
         (bpf.JEQ_K, 1, 0, socket.htons(codec.RTM_NEWROUTE)),
         (bpf.JEQ_K, 0, 2, socket.htons(codec.RTM_DELROUTE)),
@@ -93,7 +91,6 @@ def _all_but(port: int) -> list[bpf.Instruction]:
         (bpf.RET_K, 0, 0, RECEIVE_BYTES),
         (bpf.RET_K, 0, 0, 0),
     ]
-    return code
 
 
 def is_local_route(message: Message) -> tuple[int, str] | None:

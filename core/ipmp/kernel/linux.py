@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 
 from ipmp.kernel import codec, ethtool, frames, link_codec
-from ipmp.kernel.encoding import ENCODERS, AddressEvent, ipv6_event, is_already_so, is_doubtful
+from ipmp.kernel.encoding import AddressEvent, Encoded, encode, is_already_so, is_doubtful
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.multipath import parse_spread
 from ipmp.kernel.nearby import read_nearby
-from ipmp.kernel.netlink import NLM_F_REPLACE, Chunk, Message, NetlinkError, Refused, Requests
+from ipmp.kernel.netlink import NLM_F_REPLACE, Message, NetlinkError, Refused, Requests
 from ipmp.kernel.probes import ProbeSockets
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
@@ -44,16 +44,6 @@ RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE = 9, 11
 LOCAL_ROUTE_SECONDS = 0.1
 
 
-class _Encoded(Prepared):
-    """Steps as messages, cut into chunks."""
-
-    possible: list[Step] = msgspec.field(default_factory=list)  # those whose member exists
-    gone: list[Step] = msgspec.field(default_factory=list)
-    chunks: list[Chunk] = msgspec.field(default_factory=list)
-    #: What the kernel will tell of IPv6 steps, by their place in `possible`.
-    ipv6_events: dict[int, AddressEvent] = msgspec.field(default_factory=dict)
-
-
 class LinuxKernel:
     """Implements `protocol.Kernel` for the network namespace that the process is in."""
 
@@ -65,9 +55,7 @@ class LinuxKernel:
         self._sender = frames.Sender()
         self._links: dict[str, Link] = {}
         self._link_answers: dict[str, tuple[bytes, Link]] = {}
-        self._addresses_before: dict[
-            int, dict[bytes, Address]
-        ] = {}  # last read, by family, payload
+        self._found: dict[int, dict[bytes, Address]] = {}  # addresses last read, by family, payload
         self._routes: dict[str, set[RouteKey]] = {}  # of members, when they were last read
         self._routers: set[str] = set()
         self._expected: set[AddressEvent] = set()  # IPv6 address events that we will cause
@@ -219,9 +207,12 @@ class LinuxKernel:
         )
 
     async def _addresses(self, family: int, links: Mapping[str, Link]) -> list[Address]:
-        """The addresses of one family on these links, in the kernel's order."""
+        """The addresses of one family on these links, in the kernel's order.
+
+        Most are as they were: those are not parsed again.
+        """
         names = {link.ifindex: name for name, link in links.items()}
-        before = self._addresses_before.get(family, {})
+        before = self._found.get(family, {})
 
         def parse(message: Message) -> Address | None:
             name = names.get(codec.address_index(message.payload))
@@ -233,7 +224,7 @@ class LinuxKernel:
             return codec.parse_address(message.payload, name)
 
         found = await self._requests.dump(codec.address_dump(family), parse)
-        self._addresses_before[family] = {address.raw: address for address in found}
+        self._found[family] = {address.raw: address for address in found}
         return found
 
     async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
@@ -248,21 +239,8 @@ class LinuxKernel:
 
     def prepare(self, steps: Sequence[Step]) -> Prepared:
         """Encode the steps; those of members that do not exist are refused when applied."""
-        encoded = _Encoded(steps)
-        messages: list[bytes] = []
-        for step in steps:
-            link = self._links.get(step.member)
-            if link is None:
-                encoded.gone.append(step)
-                continue
-            message = ENCODERS[type(step)](step, link, self._links)
-            if message[codec.FAMILY] == AF_INET6:
-                event = ipv6_event(step, link.ifindex)
-                if event is not None:
-                    encoded.ipv6_events[len(messages)] = event
-            encoded.possible.append(step)
-            messages.append(message)
-        encoded.chunks += self._requests.chunks(messages)
+        encoded = encode(steps, self._links)
+        encoded.chunks = self._requests.chunks(encoded.messages)
         return encoded
 
     async def apply(self, prepared: Prepared) -> list[Failure]:
@@ -271,7 +249,7 @@ class LinuxKernel:
         IPv6 additions are done only when the kernel's own local route is there: the ACK of
         RTM_NEWADDR comes too early (pyroute2-eval 3.2).
         """
-        assert isinstance(prepared, _Encoded)
+        assert isinstance(prepared, Encoded)
         async with self._turn:
             self._expect(prepared)
             if not any(kind == codec.RTM_NEWADDR for kind, _, _ in self._expected):
@@ -285,7 +263,7 @@ class LinuxKernel:
                 self._local_routes.read()
             return await self._failures(prepared, refused)
 
-    async def _failures(self, prepared: _Encoded, refused: Iterable[Refused]) -> list[Failure]:
+    async def _failures(self, prepared: Encoded, refused: Iterable[Refused]) -> list[Failure]:
         """The steps that are not as they should be now."""
         refusals = [Failure(prepared.possible[r.index], r.errno, r.text) for r in refused]
         gone = os.strerror(errno.ENODEV)
@@ -296,7 +274,7 @@ class LinuxKernel:
             held = {(address.key, address.member) for address in found}
         return [refusal for refusal in refusals if not is_already_so(refusal, held)]
 
-    def _expect(self, prepared: _Encoded) -> None:
+    def _expect(self, prepared: Encoded) -> None:
         """The kernel does not say who caused an IPv6 address event (its port is 0): remember.
 
         Events of the steps before these are read first, while they are still known to be ours.
@@ -343,7 +321,7 @@ class LinuxKernel:
         return QuietMonitor(link.device if link is not None else member, keys)
 
 
-def _new_ipv6(prepared: _Encoded, refused: Iterable[Refused]) -> set[tuple[int, str]]:
+def _new_ipv6(prepared: Encoded, refused: Iterable[Refused]) -> set[tuple[int, str]]:
     """The IPv6 addresses, with interface index, that were added."""
     untouched = {r.index for r in refused}
     untouched |= {n for n, step in enumerate(prepared.possible) if isinstance(step, ShiftRoute)}

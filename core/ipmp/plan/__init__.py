@@ -1,6 +1,7 @@
 """What to do next, as values: the planner and the steps that it yields. Pure."""
 
-from ipmp.plan.planner import Progress, plan, retire
+from ipmp.plan.planner import plan, retire
+from ipmp.plan.progress import Progress
 from ipmp.plan.spreading import gather
 from ipmp.plan.steps import (
     AddAddress,

@@ -29,14 +29,12 @@ next one while the kernel is still busy with the last, and drops it when that on
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import TypeVar
-
-import msgspec
 
 from ipmp.placement import Placement, Reach, RoutePlacement
-from ipmp.plan.onlink import OnLink
+from ipmp.plan.arrivals import Arrivals, Wanted
+from ipmp.plan.progress import Progress, but, is_refused
 from ipmp.plan.spreading import due, spread_steps, sweep
 from ipmp.plan.steps import (
     AddAddress,
@@ -47,13 +45,10 @@ from ipmp.plan.steps import (
     DeleteRoute,
     DeleteSpread,
     ReplaceRoute,
-    ShiftRoute,
     Step,
-    identity,
 )
 from ipmp.spread import Spread, Spreading
 from ipmp.world import (
-    AF_INET,
     IFA_F_SECONDARY,
     OWNER,
     SCOPE_LINK,
@@ -68,19 +63,6 @@ from ipmp.world import (
 #: long and that an urgent announcement is not far behind its addition.
 STRETCH = 256
 FIRST_STRETCH = 64
-
-
-_Step = TypeVar("_Step", bound=Step)
-_Wanted = tuple[DataAddress, str]  # an address and the member that should have it
-
-
-class Progress(msgspec.Struct):
-    """What the kernel cannot tell: announcements made, members gone quiet, refusals to respect."""
-
-    announced: Container[tuple[str, str]] = frozenset()  # (key, member)
-    quiet: Container[str] = frozenset()  # members on which nothing unicast arrives any more
-    dead: Container[str] = frozenset()  # members without a working link: nothing to wait for
-    refused: Collection[tuple[str, str]] = frozenset()  # what `identity` makes of a step
 
 
 def plan(
@@ -102,7 +84,7 @@ def plan(
     waiting: Iterable[Spreading] = spread.spreadings
     watched = bool(pending or waiting)
     reach = {member: Reach(held if watched else ()) for member, held in present.items()}
-    arrivals = _Arrivals(wanted, snapshot, progress, present)
+    arrivals = Arrivals(wanted, snapshot, progress, present)
     crowd = Counter(map(place_of, snapshot.identities))
     doomed: dict[str, set[str]] = {}
     first = list(_test_addresses(tests or {}, snapshot, progress))
@@ -121,17 +103,17 @@ def plan(
         over, waiting = due(waiting, reach)
         yield from _batches(changes, told)
         moves = chain(spread_steps(over, snapshot), _route_steps(ready, snapshot, crowd))
-        changes, told = (*additions, *_but(progress, moves)), announcements
+        changes, told = (*additions, *but(progress, moves)), announcements
         _doom(stretch, snapshot, progress, present, doomed)
     if pending:  # the kernel adds the way to an IPv6 peer a little after its address
         yield from _batches(changes, told)
         changes, told = (), ()
     late = _route_steps(pending, snapshot, crowd)
     moves = chain(spread_steps(waiting, snapshot), late, sweep(spread))
-    before = chain(_but(progress, moves), _anchors(doomed, present, progress))
+    before = chain(but(progress, moves), _anchors(doomed, present, progress))
     yield from _batches(chain(changes, before), told)
     deletions = chain(_deletions(doomed, snapshot), _weigh_anchors(doomed, snapshot, present))
-    yield from _batches(_but(progress, deletions))
+    yield from _batches(but(progress, deletions))
 
 
 def _test_addresses(
@@ -139,11 +121,11 @@ def _test_addresses(
 ) -> Iterator[Step]:
     for member, key in tests.items():
         step = AddTestAddress(key, member)
-        if key not in snapshot.addresses.get(member, {key}) and not _refused(step, progress):
+        if key not in snapshot.addresses.get(member, {key}) and not is_refused(step, progress):
             yield step
 
 
-def _stretches(wanted: Sequence[_Wanted]) -> Iterator[Sequence[_Wanted]]:
+def _stretches(wanted: Sequence[Wanted]) -> Iterator[Sequence[Wanted]]:
     """Cut the list; the first stretch is short, so that the kernel gets to work early."""
     yield wanted[:FIRST_STRETCH]
     for start in range(FIRST_STRETCH, len(wanted), STRETCH):
@@ -156,92 +138,6 @@ def retire(keys: Container[str], snapshot: Snapshot) -> Iterator[list[Step]]:
     doomed = {member: {key for key in held if key in keys} for member, held in present.items()}
     yield list(_anchors(doomed, present, Progress()))
     yield list(_deletions(doomed, snapshot))
-
-
-class _Arrivals:
-    """Additions, in order (invariants D and G), and the announcements that follow them.
-
-    What it adds is `present` from then on.
-    """
-
-    def __init__(
-        self,
-        wanted: Sequence[_Wanted],
-        snapshot: Snapshot,
-        progress: Progress,
-        present: dict[str, set[str]],
-    ) -> None:
-        self._snapshot = snapshot
-        self._progress = progress
-        self._present = present
-        self._labels, self._onlink = _Labels(snapshot), OnLink(wanted, snapshot)
-        working = {m: held for m, held in snapshot.addresses.items() if m not in progress.dead}
-        #: By target: what another member that works still receives for.
-        self._received = {
-            target: set().union(*(held for m, held in working.items() if m != target))
-            for target in present
-        }
-
-    def of(
-        self, stretch: Iterable[_Wanted]
-    ) -> tuple[list[AddAddress | DeleteAddress | ShiftRoute], list[Announce]]:
-        """The steps for so many of the wanted addresses."""
-        additions: list[AddAddress | DeleteAddress | ShiftRoute] = []
-        announcements: list[Announce] = []
-        held, announced = self._snapshot.addresses, self._progress.announced
-        for address, target in stretch:
-            key, on_target = address.spec.key, self._present.get(target)
-            if on_target is not None and key in on_target:
-                additions += _but(self._progress, self._onlink.interrupted(address, target))
-                if (key, target) not in announced:
-                    announcements.append(
-                        Announce(address, target, key not in self._received[target])
-                    )
-            elif on_target is not None:
-                at_home = target == address.home
-                label = address.label if at_home else self._labels.next(address, target)
-                addition = AddAddress(address, target, label, address.proto if at_home else OWNER)
-                if _refused(addition, self._progress):
-                    continue
-                if key in held[target]:
-                    additions.append(DeleteAddress(key, target))
-                additions.append(addition)
-                additions += _but(self._progress, self._onlink.returned(address, target))
-                announcements.append(Announce(address, target, key not in self._received[target]))
-                on_target.add(key)
-        return additions, announcements
-
-
-def _refused(step: Step, progress: Progress) -> bool:
-    """Invariant F; the words of a step are only made when there are any to compare with."""
-    return bool(progress.refused) and identity(step) in progress.refused
-
-
-def _but(progress: Progress, steps: Iterable[_Step]) -> Iterable[_Step]:
-    """All but the refused ones."""
-    if not progress.refused:
-        return steps
-    return (step for step in steps if not _refused(step, progress))
-
-
-class _Labels:
-    """Labels of guests, numbered like Solaris' logical interfaces: ni1:1, ni1:2, ..."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._taken = {
-            m: {a.label for a in held.values()} for m, held in snapshot.addresses.items()
-        }
-        self._numbers: dict[str, int] = {}
-
-    def next(self, address: DataAddress, member: str) -> str:
-        """The label for one more guest of a member; IPv6 addresses have none."""
-        if address.spec.family != AF_INET:
-            return ""
-        taken, number = self._taken.get(member, ()), self._numbers.get(member, 0) + 1
-        while (label := f"{member}:{number}") in taken:
-            number += 1
-        self._numbers[member] = number
-        return label
 
 
 def _ready(
@@ -316,7 +212,7 @@ def _anchors(
     """Anchors for members about to lose their last IPv4 address; one without keeps what it has."""
     for member, keys in list(doomed.items()):
         if any(map(is_ipv4, keys)) and not any(map(is_ipv4, present[member] - keys)):
-            if _refused(AddAnchor(member), progress):
+            if is_refused(AddAnchor(member), progress):
                 del doomed[member]
             else:
                 yield AddAnchor(member)
