@@ -1,0 +1,163 @@
+"""In which order a plan is carried out, announced and booked, also when it is cut short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from ipmp.announce import Announcer
+from ipmp.config import GroupConfig
+from ipmp.daemon.executor import Executor, Work
+from ipmp.daemon.moves import Books
+from ipmp.daemon.pulse import Pulse
+from ipmp.decision import Decision, Kind, Reason
+from ipmp.kernel.protocol import Failure, Prepared
+from ipmp.model import MoveReason
+from ipmp.placement import Placement
+from ipmp.plan import AddAddress, Step
+from tests.support.world import data_address, snapshot
+
+KEYS = tuple(f"10.0.{n // 250}.{n % 250 + 1}/16" for n in range(400))  # several batches
+
+
+class Kernel:
+    """Takes everything, and notes it; `before` is called before each batch."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.before: Callable[[Sequence[Step]], None] = lambda steps: None
+        self.refuses: Callable[[Step], bool] = lambda step: False
+        self._log = log
+
+    def prepare(self, steps: Sequence[Step]) -> Prepared:
+        return Prepared(steps)
+
+    async def apply(self, prepared: Prepared) -> list[Failure]:
+        self.before(prepared.steps)
+        await asyncio.sleep(0)
+        refused = [step for step in prepared.steps if self.refuses(step)]
+        self._log += (type(step).__name__ for step in prepared.steps if step not in refused)
+        return [Failure(step, 1, "not permitted") for step in refused]
+
+
+class Context:
+    """What an executor asks of the daemon."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.kernel = Kernel(self.log)
+
+    def monotonic(self) -> float:
+        return 10.0
+
+    def wall(self) -> float:
+        return 1000.0
+
+    def announce(self, key: str, member: str) -> bool:
+        self.log.append("announcement")
+        return True
+
+
+class Hands:
+    """An executor that moves all addresses from `a`, whose link is down, to `b`."""
+
+    def __init__(self, keys: Iterable[str] = KEYS) -> None:
+        self.keys = tuple(keys)
+        self.context: Any = Context()
+        self.books = Books("g")
+        for key in self.keys:
+            self.books.seen(key, "a")
+        config = GroupConfig("g", ("a", "b"))
+        pulse = Pulse(self.context.monotonic)
+        self.executor = Executor(self.context, config, Announcer(), self.books, pulse)
+        self.decisions: list[Decision] = []
+        addresses = [data_address(key, n, home="a") for n, key in enumerate(self.keys)]
+        self.work = Work(
+            placements=[Placement(a, "b", Reason.USABLE_MEMBER) for a in addresses],
+            routes=(),
+            snapshot=snapshot({"a": self.keys, "b": ()}),
+            quiet=(),
+            dead=("a",),
+            why=lambda source, target: MoveReason.LINK,
+        )
+
+    async def carry_out(self) -> bool:
+        return await self.executor.carry_out(self.work, lambda: False, self.decisions)
+
+    @property
+    def moved(self) -> list[str]:
+        """The addresses of which it is told that they have moved."""
+        return [d.address for d in self.decisions if d.kind is Kind.ADDRESS_MOVED]
+
+    def booked_at(self, member: str) -> set[str]:
+        return {key for key in self.keys if self.books.is_at(key, member)}
+
+
+@pytest.mark.parametrize("count", [1, len(KEYS)])
+async def test_nothing_is_deleted_before_the_last_announcement(count: int) -> None:
+    hands = Hands(KEYS[:count])
+    assert await hands.carry_out()
+    log = hands.context.log
+    assert log.count("AddAddress") == log.count("announcement") == count
+    assert log.count("DeleteAddress") == count
+    last = max(n for n, what in enumerate(log) if what == "announcement")
+    assert log.index("DeleteAddress") > last
+    assert hands.moved == list(hands.keys)
+    assert hands.booked_at("b") == set(hands.keys)
+    assert hands.books.left == set(), "the copies that were deleted are still expected"
+
+
+@pytest.mark.parametrize("how", ["failure", "cancellation"])
+async def test_what_was_announced_is_booked_also_when_the_pass_is_cut_short(how: str) -> None:
+    hands = Hands()
+    batches: list[Sequence[Step]] = []
+
+    def before(steps: Sequence[Step]) -> None:
+        batches.append(steps)
+        if len(batches) == 3:
+            if how == "failure":
+                raise OSError("gone")
+            task.cancel()
+
+    hands.context.kernel.before = before
+    task = asyncio.create_task(hands.carry_out())
+    with suppress(OSError, asyncio.CancelledError):
+        await task
+        pytest.fail("it was not cut short")
+    announced = hands.context.log.count("announcement")
+    added = {s.address.key for batch in batches[:2] for s in batch if isinstance(s, AddAddress)}
+    assert 0 < announced <= len(added)
+    assert hands.booked_at("b") == added == set(hands.moved)
+
+
+async def test_of_a_batch_with_a_refusal_nothing_is_announced_and_the_rest_is_tried_again() -> None:
+    hands = Hands()
+    victim = KEYS[300]
+    hands.context.kernel.refuses = lambda step: (
+        isinstance(step, AddAddress) and step.address.key == victim
+    )
+    assert await hands.carry_out(), "another pass must follow"
+    assert "DeleteAddress" not in hands.context.log
+    assert victim not in hands.moved
+    assert hands.moved == list(KEYS[: hands.context.log.count("announcement")])
+    (refused,) = (d for d in hands.decisions if d.kind is Kind.REFUSED)
+    assert (refused.reason, refused.detail["value"]) == (
+        Reason.KERNEL_REFUSED,
+        f"add {victim} on b",
+    )
+    assert hands.books.kernel_refusals == 1
+
+
+async def test_the_time_of_a_move_runs_from_its_cause_although_another_one_comes_meanwhile() -> (
+    None
+):
+    hands = Hands(KEYS[:3])
+    hands.executor.noticed = 4.0
+    hands.context.kernel.before = lambda steps: setattr(hands.executor, "noticed", 9.0)
+    await hands.carry_out()
+    announced = {(key, "b") for key in hands.keys}
+    (closed,) = hands.books.settle(announced, 10.5, 1000.0)
+    assert closed.detail["seconds"] == 6.5
