@@ -55,6 +55,7 @@ class Reason(StrEnum):
     ABSENT = "absent"
     PRESENT = "present"
     OPERATOR = "operator"
+    REQUESTED = "requested"  # by an operator or the remediator: the request's own entry says whom
     REMEDIATION = "remediation"
     NO_USABLE_MEMBER = "no-usable-member"
     USABLE_MEMBER = "usable-member"

@@ -56,7 +56,7 @@ def test_why_an_address_is_away_is_told_also_after_the_daemon_was_killed(
     offline, moved = (line.partition("  ")[2] for line in past[-2:])
     assert offline.startswith("ni0 was taken offline by if_mpadm by ")
     assert offline.endswith(" (new switch)")
-    assert moved == f"{IPV4}/24 moved from ni0 to ni1 (operator)"
+    assert moved == f"{IPV4}/24 moved from ni0 to ni1 (requested)"
 
 
 def test_a_hold_keeps_automation_out_and_people_in(lab: Lab, start_host: StartHost) -> None:

@@ -23,7 +23,7 @@ LEFT = {
     MoveReason.PROBE: Reason.PROBES_LOST,
     MoveReason.DUPLICATE: Reason.DUPLICATE_HWADDR,
     MoveReason.ABSENT: Reason.ABSENT,
-    MoveReason.OFFLINE: Reason.OPERATOR,
+    MoveReason.OFFLINE: Reason.REQUESTED,
     MoveReason.RECONCILE: Reason.MISPLACED,
 }
 RETURNED = LEFT | {

@@ -27,7 +27,7 @@ _LEFT = {
     Reason.PROBES_LOST,
     Reason.DUPLICATE_HWADDR,
     Reason.ABSENT,
-    Reason.OPERATOR,
+    Reason.REQUESTED,
 }
 _LOOK_BACK = 5  # a cause may be followed by its echo, and each restart adds one
 
@@ -91,5 +91,5 @@ def _struck(move: Decision) -> str:
 
 
 def _echoes(event: Decision) -> bool:
-    """Whether it only says that what an operator asked for is so; who asked, another one says."""
-    return event.kind is Kind.INTERFACE_STATE and event.reason is Reason.OPERATOR
+    """Whether it only says that what somebody asked for is so; who asked, another one says."""
+    return event.kind is Kind.INTERFACE_STATE and event.reason is Reason.REQUESTED

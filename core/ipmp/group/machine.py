@@ -259,7 +259,7 @@ def _state_decision(group: Group, before: Member, after: Member, event: Event) -
     elif event in WORKING and before.event is Event.DUPLICATE:
         reason = Reason.UNIQUE_HWADDR
     elif before.state is OFFLINE:
-        reason = Reason.OPERATOR
+        reason = Reason.REQUESTED
     elif event in WORKING and before.state is FAILED:
         reason = Reason.REPAIRED
     return Decision(Kind.INTERFACE_STATE, reason, group.name, interface=after.name, detail=detail)

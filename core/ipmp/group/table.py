@@ -83,7 +83,7 @@ REASONS = {
     Event.ABSENT: Reason.ABSENT,
     Event.PROBES_LOST: Reason.PROBES_LOST,
     Event.GROUP_LOST: Reason.TARGETS_DEAD,
-    Event.OFFLINE: Reason.OPERATOR,
+    Event.OFFLINE: Reason.REQUESTED,
     Event.DUPLICATE: Reason.DUPLICATE_HWADDR,
 }
 

@@ -39,7 +39,7 @@ def event(number: int, decision: Decision) -> Event:
     return Event(number, BEGAN + 100 + number, decision, decision.sentence())
 
 
-def moved(number: int, why: Reason = Reason.OPERATOR) -> Event:
+def moved(number: int, why: Reason = Reason.REQUESTED) -> Event:
     key = f"10.1.{number // 256}.{number % 256}/16"
     detail: dict[str, str | int | float] = {"source": "ni0", "target": "ni1"}
     return event(number, Decision(Kind.ADDRESS_MOVED, why, "ipmp0", "ni1", key, detail=detail))

@@ -141,7 +141,7 @@ async def test_then_comes_what_led_to_it_the_newest_last(journal: Journal) -> No
 # What led to it, after a restart.
 
 
-def moved(address: str, source: str, target: str, why: Reason = Reason.OPERATOR) -> Decision:
+def moved(address: str, source: str, target: str, why: Reason = Reason.REQUESTED) -> Decision:
     detail: dict[str, str | int | float] = {"source": source, "target": target}
     return Decision(Kind.ADDRESS_MOVED, why, "ipmp0", target, address, detail=detail)
 
@@ -155,7 +155,7 @@ OFFLINE = Decision(
     Kind.OFFLINE, Reason.OPERATOR, "ipmp0", "ni0", actor="root", detail={"why": "(new switch)"}
 )
 ONLINE = Decision(Kind.ONLINE, Reason.OPERATOR, "ipmp0", "ni0", actor="root")
-ECHO = state("ni0", Reason.OPERATOR)
+ECHO = state("ni0", Reason.REQUESTED)
 ADDRESS = "192.168.1.5/24"
 
 
@@ -198,7 +198,7 @@ async def test_the_last_move_is_told_also_when_much_has_happened_since(journal: 
 
 @pytest.mark.parametrize("name", ["ni0", "ipmp0"])
 async def test_thousands_of_moves_do_not_hide_what_caused_them(journal: Journal, name: str) -> None:
-    over = Decision(Kind.FAILOVER, Reason.OPERATOR, "ipmp0", "ni1", detail={"source": "ni0"})
+    over = Decision(Kind.FAILOVER, Reason.REQUESTED, "ipmp0", "ni1", detail={"source": "ni0"})
     moves = (moved(f"10.0.{n // 256}.{n % 256}/16", "ni0", "ni1") for n in range(2000))
     journal.emit([OFFLINE, *moves, over])
     assert (await told(statuses.healthy(), journal, name))[-2:] == [

@@ -60,7 +60,7 @@ def test_a_move_is_booked_with_its_reason_and_time() -> None:
     assert decision is not None
     assert (decision.kind, decision.reason, decision.interface, decision.address) == (
         Kind.ADDRESS_MOVED,
-        Reason.OPERATOR,
+        Reason.REQUESTED,
         "b",
         ONE,
     )
