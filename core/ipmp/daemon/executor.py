@@ -138,10 +138,10 @@ class Executor:
                 if not batch.arrivals:
                     await self._book_all(going)
             going.done.append(batch)
-            if batch.failures or interrupted():
-                await self._announce(going.done)
-                return True
             acted = acted or batch.prepared is not None
+            if batch.failures or interrupted():
+                acted = True
+                break
             batch = following
         await self._announce(going.done)
         await self._book_all(going)

@@ -37,9 +37,9 @@ class Kernel:
 
     async def apply(self, prepared: Prepared) -> list[Failure]:
         self.before(prepared.steps)
-        await asyncio.sleep(0)
         refused = [step for step in prepared.steps if self.refuses(step)]
         self._log += (type(step).__name__ for step in prepared.steps if step not in refused)
+        await asyncio.sleep(0)  # as a kernel that lets the loop go on meanwhile
         return [Failure(step, 1, "not permitted") for step in refused]
 
 
@@ -84,8 +84,8 @@ class Hands:
             why=lambda source, target: MoveReason.LINK,
         )
 
-    async def carry_out(self) -> bool:
-        return await self.executor.carry_out(self.work, lambda: False, self.decisions)
+    async def carry_out(self, interrupted: Callable[[], bool] = lambda: False) -> bool:
+        return await self.executor.carry_out(self.work, interrupted, self.decisions)
 
     @property
     def moved(self) -> list[str]:
@@ -131,6 +131,32 @@ async def test_what_was_announced_is_booked_also_when_the_pass_is_cut_short(how:
     added = {s.address.key for batch in batches[:2] for s in batch if isinstance(s, AddAddress)}
     assert 0 < announced <= len(added)
     assert hands.booked_at("b") == added == set(hands.moved)
+
+
+async def test_an_interrupted_pass_is_booked_batch_by_batch_with_turns_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hands, turns, booked_in = Hands(), [0], []
+
+    async def others() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    moved = hands.books.moved
+
+    def booking(*arguments: Any) -> list[Decision]:
+        booked_in.append(turns[0])
+        return moved(*arguments)
+
+    monkeypatch.setattr(hands.books, "moved", booking)
+    beside = asyncio.create_task(others())
+    assert await hands.carry_out(lambda: hands.context.log.count("AddAddress") == len(KEYS))
+    beside.cancel()
+    assert "DeleteAddress" not in hands.context.log
+    assert hands.booked_at("b") == set(KEYS)
+    assert len(booked_in) > 2
+    assert sorted(set(booked_in)) == booked_in, "two batches at a stretch"
 
 
 async def test_of_a_batch_with_a_refusal_nothing_is_announced_and_the_rest_is_tried_again() -> None:
