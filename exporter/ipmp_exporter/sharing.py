@@ -43,19 +43,18 @@ class Shared(Generic[_Result]):
 
 
 class Renderings:
-    """The renderings of the newest reading."""
+    """The renderings under way; what is rendered is not kept, it may be megabytes."""
 
     def __init__(self) -> None:
-        self._reading: object = None
         self._tasks: dict[Hashable, asyncio.Task[bytes]] = {}
 
     async def of(
         self, reading: object, form: Hashable, render: Callable[[], Coroutine[Any, Any, bytes]]
     ) -> bytes:
-        """Return a reading in this form, rendered once however many ask for it."""
-        if reading is not self._reading:
-            self._reading, self._tasks = reading, {}
-        task = self._tasks.get(form)
+        """Return a reading in this form, rendered once for all who ask meanwhile."""
+        what = id(reading), form  # `render` keeps the reading, so nothing else has its id
+        task = self._tasks.get(what)
         if task is None:
-            task = self._tasks[form] = asyncio.create_task(render())
+            task = self._tasks[what] = asyncio.create_task(render())
+            task.add_done_callback(lambda _: self._tasks.pop(what))
         return await asyncio.shield(task)

@@ -20,6 +20,7 @@ import pytest
 from tests.support import exporter_statuses as statuses
 from tests.support.certificates import Authority
 from tests.support.exporter_daemon import FakeDaemon
+from tests.support.wait import eventually_async
 
 DEADLINE = 20.0  # seconds; generous, the machine may be busy
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
@@ -108,9 +109,7 @@ async def test_stops_while_a_scrape_waits_for_the_daemon(daemon: FakeDaemon) -> 
     daemon.may_answer.clear()
     async with running(ANYWHERE, IPMP_RUN_DIR=str(daemon.run_dir)) as exporter:
         scrape = asyncio.create_task(exporter.get("/metrics"))
-        async with asyncio.timeout(DEADLINE):
-            while not daemon.requests:
-                await asyncio.sleep(0.01)
+        await eventually_async(lambda: daemon.requests > 0, DEADLINE)
         assert await exporter.stop() == 0
         with pytest.raises(aiohttp.ClientError):
             await scrape

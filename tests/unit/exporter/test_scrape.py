@@ -22,6 +22,7 @@ from ipmp_exporter.collectors.groups import GROUPS
 from ipmp_exporter.server import Exporter
 from tests.support import exporter_statuses as statuses
 from tests.support.exporter_daemon import FakeDaemon
+from tests.support.wait import eventually_async
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -61,21 +62,45 @@ async def test_two_scrapes_of_one_state_are_equal(client: TestClient, daemon: Fa
 async def test_each_of_many_concurrent_scrapes_shows_one_snapshot(
     client: TestClient, daemon: FakeDaemon
 ) -> None:
-    alone = {}
-    for name in ("healthy", "offline"):
+    """With timeouts of their own, so that each has a reading of its own."""
+    alone = await alone_of(client, daemon)
+    daemon.may_answer.clear()
+    waiting = []
+    order = ["healthy", "offline"] * 8
+    for number, name in enumerate(order):
         daemon.answer = getattr(statuses, name)()
-        alone[name] = without_self(await scrape(client))
+        asked = daemon.requests
+        waiting.append(asyncio.create_task(scrape(client, **{TIMEOUT: f"{10 + number}"})))
+        await eventually_async(lambda asked=asked: daemon.requests > asked)
+    daemon.may_answer.set()
+    texts = await asyncio.gather(*waiting)
+    assert [without_self(text) for text in texts] == [alone[name] for name in order]
+
+
+@pytest.mark.checklist("7.2", 17)
+async def test_scrapes_that_share_a_reading_see_nothing_older_than_their_question(
+    client: TestClient, daemon: FakeDaemon
+) -> None:
+    alone = await alone_of(client, daemon)
     daemon.may_answer.clear()
     daemon.answer, asked = statuses.healthy(), daemon.requests
-    waiting = [asyncio.create_task(scrape(client))]
-    async with asyncio.timeout(10):
-        while daemon.requests == asked:
-            await asyncio.sleep(0.001)
+    first = asyncio.create_task(scrape(client))
+    await eventually_async(lambda: daemon.requests > asked)
     daemon.answer = statuses.offline()
-    waiting += [asyncio.create_task(scrape(client)) for _ in range(15)]
+    later = [asyncio.create_task(scrape(client)) for _ in range(15)]
     daemon.may_answer.set()
-    texts = [without_self(text) for text in await asyncio.gather(*waiting)]
-    assert texts == [alone["healthy"], *[alone["offline"]] * 15], "a state from before it asked"
+    assert without_self(await first) == alone["healthy"]
+    texts = [without_self(text) for text in await asyncio.gather(*later)]
+    assert texts == [alone["offline"]] * 15
+
+
+async def alone_of(client: TestClient, daemon: FakeDaemon) -> dict[str, str]:
+    """What a scrape of each state shows that nobody else disturbs."""
+    shown = {}
+    for name in ("healthy", "offline"):
+        daemon.answer = getattr(statuses, name)()
+        shown[name] = without_self(await scrape(client))
+    return shown
 
 
 @pytest.mark.parametrize(
@@ -293,9 +318,7 @@ async def test_rendering_does_not_hold_up_the_loop(daemon: FakeDaemon) -> None:
     exporter = Exporter(daemon.run_dir, subjects=(Endless("endless", ()),))
     async with TestClient(TestServer(exporter.app())) as client:
         waiting = asyncio.create_task(scrape(client))
-        async with asyncio.timeout(10):
-            while not rendering.is_set():
-                await asyncio.sleep(0.001)
+        await eventually_async(rendering.is_set)
         assert await scrape(client, "/-/healthy") == "ipmp_exporter is healthy.\n"
         answered.set()
         found = series(await waiting)
@@ -308,7 +331,7 @@ async def test_what_is_late_is_left_out_and_reported(daemon: FakeDaemon) -> None
 
     class Slow(Subject):
         def collect(self, status: Status) -> list[exposition.Metric]:
-            time.sleep(0.3)
+            time.sleep(0.3)  # most of what the scraper waits
             return super().collect(status)
 
     subjects = (Slow("slow", ()), GROUPS)
@@ -360,18 +383,17 @@ async def test_query_that_cannot_be_meant(
 
 async def test_more_scrapes_than_allowed_are_told_to_come_again(daemon: FakeDaemon) -> None:
     daemon.may_answer.clear()
-    exporter = Exporter(daemon.run_dir, max_requests=1)
+    exporter = Exporter(daemon.run_dir, max_requests=2)
     async with TestClient(TestServer(exporter.app())) as client:
-        waiting = asyncio.create_task(scrape(client))
-        async with asyncio.timeout(10):
-            while daemon.requests < 1:
-                await asyncio.sleep(0.001)
+        timeouts = ("10", "11")  # so that each has a reading of its own
+        waiting = [asyncio.create_task(scrape(client, **{TIMEOUT: t})) for t in timeouts]
+        await eventually_async(lambda: daemon.requests == 2)
         async with client.get("/metrics") as response:
             assert response.status == 503
             assert "--web.max-requests" in await response.text()
         assert await scrape(client, "/-/healthy")
         daemon.may_answer.set()
-        await waiting
+        await asyncio.gather(*waiting)
         assert series(await scrape(client))["ipmp_up"] == "1.0"
 
 
