@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 
 from ipmp.kernel.netlink import (
     ATTRIBUTE,
+    HEADER,
     NLM_F_APPEND,
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -67,7 +68,7 @@ RTN_UNICAST = 1
 TABLE_MAIN, TABLE_LOCAL = 254, 255
 AWAY = 0x69706D70  # metric of a connected route that is about to come back behind others
 LABEL_BYTES = 15  # IFNAMSIZ less the closing NUL
-FAMILY = 16  # where a message has its address family
+FAMILY = HEADER.size  # where a message has its address family
 
 #: Routes of these owners are put back by whoever made them: kernel connected routes, RA, DHCP and
 #: routing daemons (linux:include/uapi/linux/rtnetlink.h). Moving them would start a fight.

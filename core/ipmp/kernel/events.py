@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ipmp.kernel import bpf, codec
 from ipmp.kernel.netlink import (
+    HEADER,
     RECEIVE_BYTES,
     SOL_NETLINK,
     Message,
@@ -21,7 +22,8 @@ NETLINK_ADD_MEMBERSHIP = 1
 NETLINK_DROP_MEMBERSHIP = 2
 
 EVENT_BUFFER_BYTES = 8 << 20
-TYPE, PORT, TABLE = 4, 12, 20  # where a message has its type, who caused it, a route its table
+#: Where a message has its type, who caused it, and a route its table.
+TYPE, PORT, TABLE = 4, 12, HEADER.size + 4
 EVENT_DATAGRAMS = 256  # read at a stretch
 
 

@@ -188,22 +188,16 @@ def _doom(
     doomed: dict[str, set[str]],
 ) -> None:
     """Note the members from which these addresses may go now (invariants A and B)."""
-    here = {a.spec.key: target for a, target in wanted}
+    targets = {a.spec.key: t for a, t in wanted if a.spec.key in present.get(t, ())}
     for member, held in snapshot.addresses.items():
-        gone, quiet = member in progress.dead, member in progress.quiet
-        if not gone and not quiet:
+        dead = member in progress.dead
+        if not dead and member not in progress.quiet:
             continue
-        going = [
-            key
-            for key in here.keys() & held.keys()
-            if (target := here[key]) != member
-            and key in present.get(target, ())
-            and (
-                gone or (key in snapshot.addresses[target] and (key, target) in progress.announced)
-            )
-        ]
-        if going:
-            doomed.setdefault(member, set()).update(going)
+        for key in targets.keys() & held.keys():
+            target = targets[key]
+            told = key in snapshot.addresses[target] and (key, target) in progress.announced
+            if target != member and (dead or told):
+                doomed.setdefault(member, set()).add(key)
 
 
 def _anchors(
