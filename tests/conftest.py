@@ -1,7 +1,7 @@
 """What holds for all tests.
 
-Where `CI` is set in the environment, nothing may quietly be left out: a test marked `netns`,
-`prometheus` or `tools` that skips itself has failed, and so has a module that cannot be collected.
+Where `CI` is set in the environment, nothing may quietly be left out: a test that skips itself has
+failed, whatever its reason, and so has a module that cannot be collected.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from tests.support.alerts import write_table as write_alert_table
 settings.register_profile("ipmp", deadline=None)  # a busy machine is no failure of the code
 settings.load_profile("ipmp")
 
-MUST_RUN_IN_CI = ("netns", "prometheus", "tools")
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
@@ -29,8 +27,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     expected_failure = hasattr(report, "wasxfail")
-    marked = any(item.get_closest_marker(name) for name in MUST_RUN_IN_CI)
-    if os.environ.get("CI") and report.skipped and marked and not expected_failure:
+    if os.environ.get("CI") and report.skipped and not expected_failure:
         report.outcome = "failed"
         report.longrepr = f"skipped where it must run: {_reason(report)}"
     return report
