@@ -178,7 +178,7 @@ class Lag(AbstractAsyncContextManager[None]):
         await asyncio.sleep(2 * TICK)
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.sleep(2 * TICK)
+        await asyncio.sleep(2 * TICK)  # the last tick has come
         assert self._task is not None
         self._task.cancel()
 

@@ -26,7 +26,7 @@ def main() -> None:
     ):
         hogs = [subprocess.Popen(SPIN) for _ in range(cores)]
         try:
-            time.sleep(SECONDS)
+            time.sleep(SECONDS)  # the measurement
             status = host.status()
         finally:
             for hog in hogs:

@@ -30,7 +30,7 @@ def main() -> None:
         ]
         time.sleep(6)  # until the last announcement of the start is out
         used = ticks(pid)
-        time.sleep(IDLE_SECONDS)
+        time.sleep(IDLE_SECONDS)  # the measurement
         share = 100 * (ticks(pid) - used) / sysconf("SC_CLK_TCK") / IDLE_SECONDS
         memory = _resident(pid) / 1024
     show("Idle daemon, two members", ("CPU % of a core", "resident MiB"), [(share, memory)])

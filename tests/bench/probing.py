@@ -44,10 +44,10 @@ def _cpu(lab: Lab, directory: Path, method: str, text: str) -> float:
     program = (sys.executable, "-m", "tests.support.prober_program", str(config), output)
     process = lab.popen(HOST, (*program, "--look", "10", "--quiet"))
     try:
-        time.sleep(2)
+        time.sleep(2)  # until it has its targets
         pid = process.inner_pid
         used = ticks(pid)
-        time.sleep(SECONDS)
+        time.sleep(SECONDS)  # the measurement
         return 100 * (ticks(pid) - used) / sysconf("SC_CLK_TCK") / SECONDS
     finally:
         process.terminate()

@@ -77,17 +77,17 @@ class Course:
     async def _blows(self, processes: dict[str, Process], seconds: float) -> None:
         end = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(self._random.uniform(0.2, 2.0))
+            await asyncio.sleep(self._random.uniform(0.2, 2.0))  # blows come now and then
             name = self._random.choice([*processes, "etcd"])
             process = processes[name]
             if self._random.random() < 0.3:
                 process.pause()
-                await asyncio.sleep(self._random.uniform(0.1, 3.0))
+                await asyncio.sleep(self._random.uniform(0.1, 3.0))  # it stands still so long
                 process.resume()
                 self.report.blows[f"pauses of {name.rstrip('01')}"] += 1
             else:
                 process.kill()
-                await asyncio.sleep(self._random.uniform(0.0, 1.5))
+                await asyncio.sleep(self._random.uniform(0.0, 1.5))  # it is away so long
                 process.start(wait=False)
                 self.report.blows[f"kills of {name.rstrip('01')}"] += 1
         for process in processes.values():
@@ -123,15 +123,15 @@ class Course:
                 answer = await budget.take(TARGET)
                 if isinstance(answer, Refused):
                     self.report.refusals[answer.reason] += 1
-                    await asyncio.sleep(self._random.uniform(0.1, 0.5))
+                    await asyncio.sleep(self._random.uniform(0.1, 0.5))  # then it asks again
                     continue
                 assert answer == Granted()
                 self._drain(name)
-            await asyncio.sleep(self._random.uniform(0.0, 0.6))
+            await asyncio.sleep(self._random.uniform(0.0, 0.6))  # the drain lasts so long
             self._drained.discard(name)
             await asyncio.sleep(0)  # here it may die, online and with a slot
             budget.give_back(TARGET)
-            await asyncio.sleep(self._random.uniform(0.0, 0.3))
+            await asyncio.sleep(self._random.uniform(0.0, 0.3))  # until the next one is wanted
 
     def _drain(self, name: str) -> None:
         self._drained.add(name)

@@ -86,7 +86,7 @@ class Course:
         self.done = []
         for _ in range(self._random.randint(1, 3)):
             self._random.choice(self._troubles)()
-            time.sleep(self._random.uniform(0, MOMENT))
+            time.sleep(self._random.uniform(0, MOMENT))  # the kill comes amid what follows
         self._note("kill -9")
         self.host.kill9()
         self._end_orders()

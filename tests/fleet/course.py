@@ -87,7 +87,7 @@ class Course:
     def _tick_until(self, end: float) -> None:
         while (left := end - time.monotonic()) > 0:
             self._sources.tick()
-            time.sleep(min(left, 0.05))
+            time.sleep(min(left, 0.05))  # the sources tick so often
 
     def _strike(self, blow: Blow) -> None:
         self.report.blows[f"{_PAST[blow.deed]} of {kind(blow.victim)}"] += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,6 +17,7 @@ from ipmp.lab.monitoring import Alertmanager, Prometheus
 from ipmp.lab.rules import alertmanager_config, prometheus_config, quickened, shipped
 from tests.support.flapping import flapping_host
 from tests.support.tools import need
+from tests.support.wait import eventually
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.slow]
 
@@ -54,10 +54,8 @@ def receiver() -> Iterator[tuple[str, Received]]:
 
 def until_scraped(prometheus: Prometheus) -> None:
     """Wait for the second scrape: an increase needs something to increase from."""
-    deadline = time.monotonic() + SECONDS
-    while not any(sample.value >= 2 for sample in prometheus.query("count_over_time(ipmp_up[1m])")):
-        assert time.monotonic() < deadline, "the exporter was not scraped"
-        time.sleep(0.1)
+    query = "count_over_time(ipmp_up[1m])"
+    eventually(lambda: any(s.value >= 2 for s in prometheus.query(query)), SECONDS, 0.1)
 
 
 def test_a_flapping_interface_asks_for_a_drain_and_the_request_ends_with_the_flapping(

@@ -88,7 +88,7 @@ async def test_asking_brings_out_a_carrier_event_that_is_held_back(
         await turns_of_the_loop()
         heard.links.clear()
         world.set_carrier("slow0", False)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # in which an event that is not late would come
         if not heard.links:
             break
     assert not heard.links, "the event was never late"

@@ -103,7 +103,7 @@ async def test_a_dump_that_is_cancelled_does_not_spoil_the_next(
     requests = Requests()
     task = asyncio.create_task(reading.read(requests))
     while not (reading.starts or task.done()):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the reader, and no more: it must be amid the dump
     assert not task.done(), "the dump fitted into one datagram"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

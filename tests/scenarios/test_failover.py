@@ -12,7 +12,7 @@ from tests.scenarios.conftest import StartHost
 from tests.support.views import BOTH, IPV4, IPV6, PLAIN, held, on, peer_knows
 from tests.support.wait import eventually
 
-FLOWING = 0.3
+FLOWING = 0.3  # seconds of stream before something is done under it
 GAP_MS = 300  # of scenario 7; tests/bench measures how short it really is
 
 

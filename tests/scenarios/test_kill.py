@@ -34,7 +34,7 @@ def test_kill_at_50_random_moments_of_drains_loses_nothing(lab: Lab, start_host:
     with lab.meter("peer", IPV4) as stream:
         for _ in range(MOMENTS):
             tool = order(lab, host, "-r" if offline else "-d")
-            time.sleep(moments.uniform(0.03, 0.03 + DRAIN_SECONDS))
+            time.sleep(moments.uniform(0.03, 0.03 + DRAIN_SECONDS))  # amid the drain
             host.kill9()
             tool.wait(10)
             host.start()

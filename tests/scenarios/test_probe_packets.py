@@ -37,7 +37,7 @@ def checksum(data):
 for n in range(300):
     body = struct.pack("!BBHHH8s", 0, 0, 0, ident, n % 60, b"forged!!")
     s.sendto(body[:2] + struct.pack("!H", checksum(body)) + body[4:], (to, 0))
-    time.sleep(0.005)
+    time.sleep(0.005)  # so many a second that some come amid a probe
 """
 
 
@@ -203,7 +203,7 @@ def test_37_a_stopped_process_fails_nothing_over(
         prober.await_verdicts(ni0=OK, ni1=OK)
         for pause in (0.02, 0.1, 0.5, 2.0, 0.02, 0.1):
             os.kill(prober.pid, signal.SIGSTOP)
-            time.sleep(pause)
+            time.sleep(pause)  # it stands still so long
             os.kill(prober.pid, signal.SIGCONT)
             resumed = time.monotonic()
             eventually(lambda: prober.outcomes("ni0", since=resumed, lost=False))  # noqa: B023

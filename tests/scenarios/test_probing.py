@@ -139,7 +139,7 @@ def test_17_false_life_by_a_third_party(lab: Lab, start_host: StartHost) -> None
         "while True:\n"
         "    s.send(ask.ljust(60, b'\\0'))\n"
         "    s.send(claim.ljust(60, b'\\0'))\n"
-        "    time.sleep(0.002)\n"
+        "    time.sleep(0.002)  # a flood, but one that leaves the machine its CPU\n"
     )
     with lab.popen(PEER, (sys.executable, "-c", flood), stdout=-1, text=True) as flooding:
         assert flooding.stdout is not None

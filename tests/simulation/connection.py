@@ -303,7 +303,7 @@ class Connection:
         """Let a message take its time: with the loop going on, or while it is held."""
         seconds = self._random.uniform(0, self._faults.message)
         if threaded:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(seconds)  # virtual time
         else:
             self._kernel.clock.spend(seconds)
 

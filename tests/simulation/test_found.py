@@ -62,7 +62,7 @@ def in_next_reading(
         monkeypatch.setattr(connection, "snapshot", read)
         found = await read(links)
         act()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # virtual time in which the event of it arrives
         return found
 
     monkeypatch.setattr(connection, "snapshot", snapshot)

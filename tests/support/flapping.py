@@ -95,7 +95,7 @@ class FlappingHost:
 async def _change(daemon: FakeDaemon, changes: int, seconds: float) -> None:
     for told in range(1, changes + 1):
         daemon.answer = after(told)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # how fast it flaps
 
 
 @contextmanager

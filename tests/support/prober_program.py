@@ -47,7 +47,7 @@ class Program:
         while True:
             await self.look()
             self.report()
-            await asyncio.sleep(self._look)
+            await asyncio.sleep(self._look)  # between two looks at the world
 
     async def look(self) -> None:
         """Read the kernel and tell the engine."""

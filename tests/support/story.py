@@ -30,7 +30,7 @@ from tests.support.wait import eventually
 
 WITHIN = 60.0  # seconds for an alert to fire or to end; it takes a few
 FLAPS = 5
-FLAP_SECONDS = 0.5
+FLAP_SECONDS = 0.5  # down, and up again: each flap must be told as one
 STRANGERS = 8  # requests with a wrong token
 
 # The shortest windows of these are a minute, which must still hold four scrapes.

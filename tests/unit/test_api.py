@@ -350,7 +350,7 @@ async def test_one_that_stops_waiting_does_not_end_the_operation_for_others():
     first, second = (
         asyncio.create_task(once.run("a", ("offline", "ni0", False), operate)) for _ in range(2)
     )
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # both have asked
     first.cancel()
     gate.set()
     assert await second == result

@@ -91,7 +91,7 @@ async def test_a_reader_that_takes_nothing_is_dropped(api):
     while api.controller.queues and time.monotonic() - begun < 10:
         api.controller.publish(*map(decision, range(100)))
         assert queue.qsize() <= 1000
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # the server writes, until its patience is over
     assert not api.controller.queues
     reader.settimeout(5)
     # In a thread: the server closes the connection in this loop.

@@ -237,7 +237,7 @@ async def test_a_full_disk_loses_nothing_once_there_is_room_again(path, logged):
         async with asyncio.timeout(5):
             while len(logged) < 2:
                 history.append(event(history.last_id + 1))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # the writer comes round again with something to write
         last = history.last_id
         assert await ids(history, limit=10_000) == list(range(1, last + 1))
     assert [entry["event"] for entry in logged] == [

@@ -17,13 +17,13 @@ async def test_it_beats_and_notes_how_long_the_loop_stood_still() -> None:
     heartbeat = Heartbeat(time.monotonic, lambda: beats.append(time.monotonic()))
     task = asyncio.create_task(heartbeat.run())
     await eventually_async(lambda: len(beats) >= 2)
-    time.sleep(3 * SECONDS)
+    time.sleep(3 * SECONDS)  # the loop stands still
     await eventually_async(lambda: heartbeat.lag > SECONDS)
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
     count = len(beats)
-    await asyncio.sleep(2 * SECONDS)
+    await asyncio.sleep(2 * SECONDS)  # in which it would beat again
     assert len(beats) == count
 
 

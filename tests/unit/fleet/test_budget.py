@@ -207,7 +207,7 @@ async def test_giving_back_never_waits() -> None:
     await it.take(NI0)
     server.give_back = never  # type: ignore[method-assign]
     it.give_back(NI0)
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it has begun to give it back
     assert it.owed == 1
     await it.stop()
 
