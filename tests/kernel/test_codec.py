@@ -122,6 +122,21 @@ def test_an_address_that_pyroute2_encodes_is_read(
 
 
 @settings(deadline=None)
+@given(found=found_addresses(), stamps=st.tuples(words, words))
+def test_an_address_that_was_made_anew_is_no_other_address(
+    found: tuple[dict[str, int], dict[str, Any]], stamps: tuple[int, int]
+) -> None:
+    fields, attributes = found
+    anew = dict(zip(("cstamp", "tstamp"), stamps, strict=True))
+    later = attributes | {"IFA_CACHEINFO": attributes["IFA_CACHEINFO"] | anew}
+    before, after = (
+        codec.parse_address(encoded(ifaddrmsg(), told, **fields), "ni0")
+        for told in (attributes, later)
+    )
+    assert before == after
+
+
+@settings(deadline=None)
 @given(found=found_addresses(), ifindex=ifindices, label=labels | st.just(""), proto=bytes_)
 def test_the_copy_of_an_address_is_what_pyroute2_reads(
     found: tuple[dict[str, int], dict[str, Any]], ifindex: int, label: str, proto: int
@@ -245,6 +260,18 @@ def test_a_route_that_pyroute2_encodes_is_read(
     assert route.source == attributes.get("RTA_PREFSRC")
     assert route.onlink == bool(fields["flags"] & codec.RTNH_F_ONLINK)
     assert codec.route_index(route.raw) == attributes["RTA_OIF"]
+
+
+@settings(deadline=None)
+@given(found=found_routes(), other=words, expires=st.integers(0, 2**31 - 1))
+def test_a_route_whose_link_has_gone_down_is_no_other_route(
+    found: tuple[dict[str, int], dict[str, Any]], other: int, expires: int
+) -> None:
+    fields, attributes = found
+    onlink = fields["flags"] & codec.RTNH_F_ONLINK
+    later = fields | {"flags": other & ~codec.RTNH_F_ONLINK | onlink}
+    ages = {"RTA_CACHEINFO": {"rta_expires": expires}} if fields["family"] == AF_INET6 else {}
+    assert parsed(fields, attributes) == parsed(later, attributes | ages)
 
 
 @settings(deadline=None)

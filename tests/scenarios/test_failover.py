@@ -152,3 +152,16 @@ def insert(lab: Lab, nic: str) -> None:
     """A new card comes without configuration: somebody has to set it up."""
     lab.insert_nic(nic)
     lab.run(HOST, ("ip", "link", "set", nic, "up"))
+
+
+def test_a_failover_and_its_undo_write_no_homes(lab: Lab, start_host: StartHost) -> None:
+    """A disk that is slow would keep addresses dark; nothing new is known of where they belong."""
+    host = start_host(PLAIN)
+    homes = host.run_dir / "homes.json"
+    before = homes.stat().st_ino, homes.read_bytes()
+    lab.fault("cable-pull", "ni0")
+    on(lab, "ni1", *BOTH)
+    lab.repair("ni0")
+    on(lab, "ni0", *BOTH)
+    eventually(lambda: host.status().group("ipmp0").state == "ok")
+    assert (homes.stat().st_ino, homes.read_bytes()) == before

@@ -90,10 +90,11 @@ def address_dump(family: int) -> bytes:
 def parse_address(payload: bytes, member: str) -> Address:
     """The address in a RTM_NEWADDR or RTM_DELADDR payload.
 
-    Walks the attributes itself: this is the inner loop of a dump of thousands of addresses.
+    Walks the attributes itself: this is the inner loop of a dump of thousands of addresses. `raw`
+    goes without the cache info, whose stamps tell when a copy was made: it is no other address.
     """
     family, prefixlen, flags, scope, _ = IFADDRMSG.unpack_from(payload)
-    proto, label, own, peer, shifted = 0, "", b"", b"", False
+    proto, label, own, peer, shifted, raw = 0, "", b"", b"", False, payload
     offset, end = IFADDRMSG.size, len(payload)
     while offset < end:
         length, kind = ATTRIBUTE.unpack_from(payload, offset)
@@ -109,10 +110,12 @@ def parse_address(payload: bytes, member: str) -> Address:
             proto = payload[offset + 4]
         elif kind == IFA_RT_PRIORITY:
             shifted = U32.unpack_from(payload, offset + 4)[0] == AWAY
+        elif kind == IFA_CACHEINFO:
+            raw = payload[:offset] + payload[offset + length :]
         offset += (length + 3) & ~3 or end
     key = f"{socket.inet_ntop(family, own or peer)}/{prefixlen}"
     other = socket.inet_ntop(family, peer) if own and peer and own != peer else ""
-    return Address(key, family, member, flags, scope, proto, label, payload, other, shifted)
+    return Address(key, family, member, flags, scope, proto, label, raw, other, shifted)
 
 
 def address_index(payload: bytes) -> int:
@@ -122,7 +125,7 @@ def address_index(payload: bytes) -> int:
 
 def spec_of(address: Address) -> AddressSpec:
     """What of an address found on a member must survive a move."""
-    left_out = {IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO}
+    left_out = {IFA_LABEL, IFA_FLAGS, IFA_PROTO}
     if address.shifted:
         left_out.add(IFA_RT_PRIORITY)
     found = {k: v for k, v in attributes(address.raw, IFADDRMSG.size) if k not in left_out}
@@ -186,7 +189,7 @@ def shift_route(address: Address, spec: AddressSpec, ifindex: int, away: bool) -
     kept = b"".join(
         attribute(kind, value)
         for kind, value in attributes(address.raw, IFADDRMSG.size)
-        if kind not in (IFA_RT_PRIORITY, IFA_CACHEINFO)
+        if kind != IFA_RT_PRIORITY
     )
     if address.flags & IFA_F_DEPRECATED:
         kept += DEPRECATED
@@ -257,7 +260,8 @@ def parse_route(payload: bytes, member: str) -> Route | None:
 
     Left alone: other types than unicast, the local table, connected routes, other owners' routes,
     IPv6 link-local and multicast prefixes, multipath routes (`multipath` reads ours), nexthop
-    objects and gateways of the other family.
+    objects and gateways of the other family. `raw` goes without what is not configuration: flags
+    such as RTNH_F_LINKDOWN, and the cache info.
     """
     family, _, _, _, _, protocol, _, kind, flags = RTMSG.unpack_from(payload)
     if kind != RTN_UNICAST or protocol == MADE or not follows_group(payload):
@@ -275,8 +279,16 @@ def parse_route(payload: bytes, member: str) -> Route | None:
         gateway=_text(family, found.get(RTA_GATEWAY)),
         source=_text(family, found.get(RTA_PREFSRC)),
         onlink=bool(flags & RTNH_F_ONLINK),
-        raw=payload,
+        raw=_as_configured(payload, found),
     )
+
+
+def _as_configured(payload: bytes, found: Mapping[int, bytes]) -> bytes:
+    *head, flags = RTMSG.unpack_from(payload)
+    kept = payload[RTMSG.size :]
+    if RTA_CACHEINFO in found:  # of IPv6 only
+        kept = b"".join(attribute(k, value) for k, value in found.items() if k != RTA_CACHEINFO)
+    return RTMSG.pack(*head, flags & RTNH_F_ONLINK) + kept
 
 
 def route_key(payload: bytes) -> RouteKey:
@@ -333,11 +345,10 @@ def delete_route(route: Route, ifindex: int) -> bytes:
 
 def _patched_route(route: Route, ifindex: int, protocol: int) -> bytes:
     family, dst, src, tos, table, _, scope, kind, flags = RTMSG.unpack_from(route.raw)
-    head = RTMSG.pack(family, dst, src, tos, table, protocol, scope, kind, flags & RTNH_F_ONLINK)
+    head = RTMSG.pack(family, dst, src, tos, table, protocol, scope, kind, flags)
     kept = b"".join(
         attribute(name, U32.pack(ifindex) if name == RTA_OIF else value)
         for name, value in attributes(route.raw, RTMSG.size)
-        if name not in (RTA_CACHEINFO,)
     )
     return head + kept
 

@@ -214,18 +214,19 @@ class LinuxKernel:
         names = {link.ifindex: name for name, link in links.items()}
         before = self._found.get(family, {})
 
-        def parse(message: Message) -> Address | None:
-            name = names.get(codec.address_index(message.payload))
+        def parse(message: Message) -> tuple[bytes, Address] | None:
+            payload = message.payload
+            name = names.get(codec.address_index(payload))
             if name is None:
                 return None
-            known = before.get(message.payload)
-            if known is not None and known.member == name:
-                return known
-            return codec.parse_address(message.payload, name)
+            known = before.get(payload)
+            if known is None or known.member != name:
+                known = codec.parse_address(payload, name)
+            return payload, known
 
-        found = await self._requests.dump(codec.address_dump(family), parse)
-        self._found[family] = {address.raw: address for address in found}
-        return found
+        found = dict(await self._requests.dump(codec.address_dump(family), parse))
+        self._found[family] = found
+        return list(found.values())
 
     async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
         """Who else is on these links; yields to the loop while it reads."""
