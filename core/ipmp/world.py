@@ -48,6 +48,7 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     type: int = 1  # ARPHRD_*: 1 is Ethernet
     losses: int = 0  # how often its carrier has gone, as the kernel counts
     ipv6: bool = True  # it may have IPv6 addresses
+    router: bool = False  # it forwards IPv6: the Router flag of its advertisements follows
     speed: int = 0  # Mb/s; 0 when the driver does not tell
     renamed: str = ""  # its present name, when that is not the configured one any more
 

@@ -20,6 +20,7 @@ from ipmp.kernel.netlink import (
     NLM_F_REPLACE,
     NLM_F_REQUEST,
     attribute,
+    request,
 )
 from ipmp.world import (
     AF_INET,
@@ -370,6 +371,35 @@ def test_a_link_that_pyroute2_encodes_is_read(
         losses,
         ipv6=False,  # IFLA_AF_SPEC says so, which these messages have not
     )
+
+
+@settings(deadline=None)
+@given(counters=st.tuples(words, words), carriers=st.tuples(st.booleans(), st.booleans()))
+def test_an_answer_tells_the_same_when_only_packets_have_passed(
+    counters: tuple[int, int], carriers: tuple[bool, bool]
+) -> None:
+    first, second = (
+        _answer(
+            {
+                "IFLA_IFNAME": "ni0",
+                "IFLA_CARRIER": int(carrier),
+                "IFLA_STATS64": {"rx_packets": count},
+                "IFLA_STATS": {"rx_packets": count},
+                "IFLA_MTU": 1500,
+            }
+        )
+        for count, carrier in zip(counters, carriers, strict=True)
+    )
+    answer = link_codec.parse_answer(first)
+    assert answer is not None
+    assert (answer.link.name, answer.link.carrier, answer.link.mtu) == ("ni0", carriers[0], 1500)
+    assert answer.is_told_by(second) == (carriers[0] == carriers[1])
+    assert not answer.is_told_by(first + b"\0" * 4)
+
+
+def _answer(attributes: dict[str, Any]) -> bytes:
+    payload = encoded(ifinfmsg(), attributes, index=2)
+    return request(codec.RTM_NEWLINK, 0, payload)
 
 
 def test_a_link_request_is_what_pyroute2_reads() -> None:

@@ -8,7 +8,9 @@ from contextlib import closing
 import pytest
 from msgspec.structs import replace
 
+from ipmp.kernel import ethtool
 from ipmp.kernel.protocol import Changes, Kernel
+from tests.kernel.linux_world import LINUX_ONLY
 from tests.kernel.steps import add, do, keys, look
 from tests.kernel.world import MACS, MEMBERS, World
 from tests.support.wait import eventually
@@ -107,3 +109,27 @@ async def test_a_link_without_an_ethernet_address(kernel: Kernel, world: World) 
     world.insert_tunnel("tun0")
     link = kernel.links(("tun0",))["tun0"]
     assert (link.up, link.hwaddr) == (True, "")
+
+
+@LINUX_ONLY
+async def test_a_link_over_which_packets_pass_is_not_read_anew(
+    kernel: Kernel, world: World
+) -> None:
+    before = kernel.links(MEMBERS)
+    with closing(kernel.count_unicast("ni0", ["192.0.2.1/24"])) as counter:
+        world.arrive("ni0", "192.0.2.1")
+        eventually(lambda: counter.arrived() == 1)
+    after = kernel.links(MEMBERS)
+    assert all(after[name] is before[name] for name in MEMBERS)
+
+
+@LINUX_ONLY
+async def test_the_speed_of_a_link_is_asked_anew_after_each_reading(
+    kernel: Kernel, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speed = [1000]
+    monkeypatch.setattr(ethtool, "speed", lambda device: speed[0])
+    assert {link.speed for link in kernel.links(MEMBERS).values()} == {1000}
+    speed[0] = 2000  # a bond has gained a port: no answer tells
+    await look(kernel)
+    assert {link.speed for link in kernel.links(MEMBERS).values()} == {2000}

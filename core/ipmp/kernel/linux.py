@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -15,7 +14,7 @@ from ipmp.kernel.encoding import AddressEvent, Encoded, encode, is_already_so, i
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.multipath import parse_spread
 from ipmp.kernel.nearby import read_nearby
-from ipmp.kernel.netlink import NLM_F_REPLACE, Message, NetlinkError, Refused, Requests
+from ipmp.kernel.netlink import NLM_F_REPLACE, Message, Refused, Requests
 from ipmp.kernel.probes import ProbeSockets
 from ipmp.kernel.protocol import Changes, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
@@ -54,10 +53,9 @@ class LinuxKernel:
         self._local_routes = Events(())
         self._sender = frames.Sender()
         self._links: dict[str, Link] = {}
-        self._link_answers: dict[str, tuple[bytes, Link]] = {}
+        self._link_answers: dict[str, link_codec.Answer] = {}
         self._found: dict[int, dict[bytes, Address]] = {}  # addresses last read, by family, payload
         self._routes: dict[str, set[RouteKey]] = {}  # of members, when they were last read
-        self._routers: set[str] = set()
         self._expected: set[AddressEvent] = set()  # IPv6 address events that we will cause
         self._turn = asyncio.Lock()  # of apply
         self._members: tuple[str, ...] = ()
@@ -154,18 +152,22 @@ class LinuxKernel:
         return found
 
     def _ask(self, name: str, question: bytes) -> Link | None:
-        """The answer as a link of this member; parsed only when it has changed."""
-        try:
-            payload = self._poll.ask(question)
-        except NetlinkError:
-            return None
+        """The answer as a link of this member; parsed only when it has changed.
+
+        Once in a while it is asked anew how fast the link is: no answer tells when that changes.
+        """
+        datagram = self._poll.look(question)
         known = self._link_answers.get(name)
-        if known is None or known[0] != payload:
-            link = ethtool.with_speed(link_codec.parse_link(payload))
-            if link.name != name:
-                link = msgspec.structs.replace(link, name=name, renamed=link.name)
-            known = self._link_answers[name] = (payload, link)
-        return known[1]
+        if known is not None and known.is_told_by(datagram):
+            return known.link
+        answer = link_codec.parse_answer(datagram)
+        if answer is None:
+            return None
+        link = ethtool.with_speed(answer.link)
+        if link.name != name:
+            link = msgspec.structs.replace(link, name=name, renamed=link.name)
+        answer.link, self._link_answers[name] = link, answer
+        return link
 
     def _renamed(self, name: str) -> Link | None:
         """A member whose name has gone may live on under another one, as the same device."""
@@ -192,8 +194,7 @@ class LinuxKernel:
                     else:  # told once for each of its members
                         spread[route.identity, route.members] = route
         self._routes |= keys
-        self._routers -= links.keys()
-        self._routers |= {name for name, link in links.items() if _forwards(link.device)}
+        self._link_answers.clear()
         return Snapshot(links, addresses, routes, list(spread.values()))
 
     async def _route_dump(
@@ -313,7 +314,7 @@ class LinuxKernel:
         if is_ipv4(key):
             frame = frames.gratuitous_arp(hwaddr, address)
         else:
-            frame = frames.unsolicited_na(hwaddr, address, router=member in self._routers)
+            frame = frames.unsolicited_na(hwaddr, address, link.router)
         self._sender.send(link.ifindex, frame)
 
     def count_unicast(self, member: str, keys: Iterable[str]) -> QuietMonitor:
@@ -331,11 +332,3 @@ def _new_ipv6(prepared: Encoded, refused: Iterable[Refused]) -> set[tuple[int, s
         for index, event in prepared.ipv6_events.items()
         if event[0] == codec.RTM_NEWADDR and index not in untouched
     }
-
-
-def _forwards(name: str) -> bool:
-    """Whether this host is a router on the member: the Router flag of its NAs follows."""
-    try:
-        return Path(f"/proc/sys/net/ipv6/conf/{name}/forwarding").read_text().strip() == "1"
-    except OSError:
-        return False

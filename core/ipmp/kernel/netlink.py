@@ -171,6 +171,14 @@ class Requests:
                     raise _error(answer)
                 return answer.payload
 
+    def look(self, message: bytes) -> bytes:
+        """Send one such request unnumbered and return the whole datagram that answers it.
+
+        To the same question comes the same answer, byte for byte, as long as nothing has changed.
+        """
+        self._socket.send(message)
+        return self._receive()
+
     def chunks(self, batch: Sequence[bytes]) -> list[Chunk]:
         """Number the messages of a batch and cut it into chunks, ready to be sent."""
         starts = range(0, len(batch), CHUNK_MESSAGES)
