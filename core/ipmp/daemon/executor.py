@@ -56,9 +56,9 @@ class _Batch(msgspec.Struct):
 
     changes: Sequence[Step]
     arrivals: Sequence[Announce]
-    unannounced: Sequence[Announce]  # of these
     prepared: Prepared | None
     failures: Sequence[Failure] = ()
+    unannounced: Sequence[Announce] = ()  # of the arrivals, once it is carried out
 
 
 class _Pass(msgspec.Struct):
@@ -130,20 +130,19 @@ class Executor:
         batch = self._prepare(await aside(size, next, batches, None))
         while batch is not None:
             if not batch.arrivals:  # nobody waits for it, but for what came before it
-                await self._announce(going.done)
-            async with self._applying(batch):
-                await asyncio.sleep(0)
-                await self._announce(going.done)
+                await self._announce(going)
+            async with self._applying(going, batch):
+                await asyncio.sleep(0)  # the kernel is through with a batch of few by then
+                await self._announce(going)
                 following = await self._next(batches)
                 if not batch.arrivals:
                     await self._book_all(going)
-            going.done.append(batch)
             acted = acted or batch.prepared is not None
             if batch.failures or interrupted():
                 acted = True
                 break
             batch = following
-        await self._announce(going.done)
+        await self._announce(going)
         await self._book_all(going)
         return acted
 
@@ -166,33 +165,36 @@ class Executor:
         deleted = ((s.key, s.member) for s in changes if type(s) is DeleteAddress)
         self._announcer.withdraw(chain(added, deleted))
         prepared = self._context.kernel.prepare(changes) if changes else None
-        return _Batch(changes, arrivals, arrivals, prepared)
+        return _Batch(changes, arrivals, prepared)
 
     @asynccontextmanager
-    async def _applying(self, batch: _Batch) -> AsyncIterator[None]:
-        """Let the kernel carry it out meanwhile; after a refusal nothing of it is announced."""
-        if batch.prepared is None:
-            yield
-            return
-        applying = asyncio.create_task(self._context.kernel.apply(batch.prepared))
+    async def _applying(self, going: _Pass, batch: _Batch) -> AsyncIterator[None]:
+        """Let the kernel carry it out meanwhile."""
+        applying = asyncio.create_task(self._apply(going, batch))
         try:
             yield
         except BaseException:  # a cancellation, which no failure of the kernel may replace
             with suppress(OSError):
                 await applying
             raise
-        batch.failures = await applying
-        if batch.failures:
-            batch.arrivals = batch.unannounced = ()
-        self._pulse.beat()
+        await applying
 
-    async def _announce(self, batches: Iterable[_Batch]) -> None:
-        """Announce what has not been announced yet."""
-        for batch in batches:
-            while batch.unannounced:
-                self._speak(batch.unannounced[:PAUSE])
-                batch.unannounced = batch.unannounced[PAUSE:]
-                await asyncio.sleep(0)
+    async def _apply(self, going: _Pass, batch: _Batch) -> None:
+        """Carry it out; after a refusal nothing of it is announced."""
+        if batch.prepared is not None:
+            batch.failures = await self._context.kernel.apply(batch.prepared)
+            self._pulse.beat()
+        if batch.failures:
+            batch.arrivals = ()
+        batch.unannounced = batch.arrivals
+        going.done.append(batch)
+
+    async def _announce(self, going: _Pass) -> None:
+        """Announce what has been carried out and not been announced yet."""
+        while (batch := next((b for b in going.done if b.unannounced), None)) is not None:
+            self._speak(batch.unannounced[:PAUSE])
+            batch.unannounced = batch.unannounced[PAUSE:]
+            await asyncio.sleep(0)
 
     def _speak(self, steps: Iterable[Announce]) -> None:
         """Send or queue them; an urgent one that cannot be sent now is tried again in its turn."""

@@ -28,7 +28,7 @@ next one while the kernel is still busy with the last, and drops it when that on
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
@@ -49,6 +49,7 @@ from ipmp.plan.steps import (
 )
 from ipmp.spread import Spread, Spreading
 from ipmp.world import (
+    AF_INET,
     IFA_F_SECONDARY,
     OWNER,
     SCOPE_LINK,
@@ -83,35 +84,31 @@ def plan(
     spread = spread or Spread()
     waiting: Iterable[Spreading] = spread.spreadings
     watched = bool(pending or waiting)
-    reach = {member: Reach(held if watched else ()) for member, held in present.items()}
+    reach = defaultdict(Reach, {m: Reach(held if watched else ()) for m, held in present.items()})
     arrivals = Arrivals(wanted, snapshot, progress, present)
     crowd = Counter(map(place_of, snapshot.identities))
     doomed: dict[str, set[str]] = {}
-    first = list(_test_addresses(tests or {}, snapshot, progress))
-    changes: Iterable[Step] = first
-    told: Sequence[Announce] = ()
+    changes = list(_test_addresses(tests or {}, snapshot, progress))
     for stretch in _stretches(wanted):
         additions, announcements = arrivals.of(stretch)
-        for step in (*first, *additions) if watched else ():
+        changes += additions
+        for step in changes if watched else ():
             match step:
                 case AddAddress(address=address, member=member):
-                    reach.setdefault(member, Reach()).add(address.key)
+                    reach[member].add(address.spec.key)
                 case AddTestAddress(key=key, member=member):
-                    reach.setdefault(member, Reach()).add(key)
-        first = []
+                    reach[member].add(key)
         ready, pending = _ready(pending, reach)
         over, waiting = due(waiting, reach)
-        yield from _batches(changes, told)
         moves = chain(spread_steps(over, snapshot), _route_steps(ready, snapshot, crowd))
-        changes, told = (*additions, *but(progress, moves)), announcements
+        yield from _batches(chain(changes, but(progress, moves)), announcements)
+        changes = []
         _doom(stretch, snapshot, progress, present, doomed)
-    if pending:  # the kernel adds the way to an IPv6 peer a little after its address
-        yield from _batches(changes, told)
-        changes, told = (), ()
+    # The kernel adds the way to an IPv6 peer a little after its address.
     late = _route_steps(pending, snapshot, crowd)
     moves = chain(spread_steps(waiting, snapshot), late, sweep(spread))
     before = chain(but(progress, moves), _anchors(doomed, present, progress))
-    yield from _batches(chain(changes, before), told)
+    yield from _batches(chain(changes, before))
     deletions = chain(_deletions(doomed, snapshot), _weigh_anchors(doomed, snapshot, present))
     yield from _batches(but(progress, deletions))
 
@@ -126,10 +123,16 @@ def _test_addresses(
 
 
 def _stretches(wanted: Sequence[Wanted]) -> Iterator[Sequence[Wanted]]:
-    """Cut the list; the first stretch is short, so that the kernel gets to work early."""
-    yield wanted[:FIRST_STRETCH]
-    for start in range(FIRST_STRETCH, len(wanted), STRETCH):
-        yield wanted[start : start + STRETCH]
+    """Cut the list; the first stretch is short, so that the kernel gets to work early.
+
+    IPv4 addresses come first: none of them should wait for what IPv6 ones wait for.
+    """
+    ipv4 = [pair for pair in wanted if pair[0].spec.family == AF_INET]
+    ipv6 = [pair for pair in wanted if pair[0].spec.family != AF_INET]
+    for family in filter(None, (ipv4, ipv6)):
+        yield family[:FIRST_STRETCH]
+        for start in range(FIRST_STRETCH, len(family), STRETCH):
+            yield family[start : start + STRETCH]
 
 
 def retire(keys: Container[str], snapshot: Snapshot) -> Iterator[list[Step]]:

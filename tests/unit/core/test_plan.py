@@ -154,6 +154,20 @@ def test_a_member_that_is_not_quiet_keeps_its_copies() -> None:
     assert set(deleted) == set(KEYS)
 
 
+def test_ipv4_addresses_come_at_once_and_do_not_wait_for_ipv6_ones() -> None:
+    mixed = KEYS[5:] + KEYS[:5]
+    placements = [
+        Placement(DataAddress(declared_spec(key), "g", n), "b", Reason.USABLE_MEMBER)
+        for n, key in enumerate(mixed)
+    ]
+    world = World(dict.fromkeys(mixed, "a"))
+    batches = plan(placements, (), world.snapshot(), Progress(dead={"a"}))
+    for expected in (KEYS[:5], KEYS[5:]):
+        steps = next(batches)
+        assert [s.address.key for s in steps if isinstance(s, AddAddress)] == list(expected)
+        assert [s.address.key for s in steps if isinstance(s, Announce)] == list(expected)
+
+
 def test_a_refused_addition_is_not_planned_and_the_old_copy_stays() -> None:
     world = World({KEYS[0]: "a"})
     placement = Placement(DataAddress(declared_spec(KEYS[0]), "g", 0), "b", Reason.FAILBACK)

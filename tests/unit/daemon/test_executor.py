@@ -111,7 +111,7 @@ async def test_nothing_is_deleted_before_the_last_announcement(count: int) -> No
 
 
 @pytest.mark.parametrize("how", ["failure", "cancellation"])
-async def test_what_was_announced_is_booked_also_when_the_pass_is_cut_short(how: str) -> None:
+async def test_what_was_carried_out_is_booked_also_when_the_pass_is_cut_short(how: str) -> None:
     hands = Hands()
     batches: list[Sequence[Step]] = []
 
@@ -128,7 +128,8 @@ async def test_what_was_announced_is_booked_also_when_the_pass_is_cut_short(how:
         await task
         pytest.fail("it was not cut short")
     announced = hands.context.log.count("announcement")
-    added = {s.address.key for batch in batches[:2] for s in batch if isinstance(s, AddAddress)}
+    carried_out = batches[:2] if how == "failure" else batches  # the kernel is not interrupted
+    added = {s.address.key for batch in carried_out for s in batch if isinstance(s, AddAddress)}
     assert 0 < announced <= len(added)
     assert hands.booked_at("b") == added == set(hands.moved)
 
@@ -187,3 +188,24 @@ async def test_the_time_of_a_move_runs_from_its_cause_although_another_one_comes
     announced = {(key, "b") for key in hands.keys}
     (closed,) = hands.books.settle(announced, 10.5, 1000.0)
     assert closed.detail["seconds"] == 6.5
+
+
+async def test_a_batch_that_the_kernel_did_at_once_is_announced_before_the_next_is_planned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hands = Hands(KEYS[:1])
+    log = hands.context.log
+    prepare = hands.context.kernel.prepare
+
+    async def apply(prepared: Prepared) -> list[Failure]:
+        log.extend(type(step).__name__ for step in prepared.steps)
+        return []
+
+    def preparing(steps: Sequence[Step]) -> Prepared:
+        log.append("planned")
+        return prepare(steps)
+
+    monkeypatch.setattr(hands.context.kernel, "apply", apply)
+    monkeypatch.setattr(hands.context.kernel, "prepare", preparing)
+    assert await hands.carry_out()
+    assert log[:3] == ["planned", "AddAddress", "announcement"]
