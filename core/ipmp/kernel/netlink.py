@@ -46,6 +46,7 @@ NETLINK_GET_STRICT_CHK = 12
 SO_RCVBUFFORCE = 33
 
 RECEIVE_BYTES = 1 << 16
+SHORT_BYTES = 1 << 12  # of a datagram that is read at a stretch with the next one
 REQUEST_BUFFER_BYTES = 4 << 20
 
 #: Messages of one ACK; all their refusals together must fit into the receive buffer.
@@ -218,7 +219,8 @@ class Requests:
         found: list[T] = []
         consistent = True
         while True:
-            for part in messages(self._receive()):
+            datagram = self._receive()
+            for part in messages(datagram):
                 if part.sequence != sequence:
                     continue
                 consistent = consistent and not part.flags & NLM_F_DUMP_INTR
@@ -230,6 +232,8 @@ class Requests:
                 value = parse(part)
                 if value is not None:
                     found.append(value)
+            if len(datagram) < SHORT_BYTES:
+                continue
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
