@@ -16,6 +16,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TypeVar
 
 import msgspec
@@ -194,15 +195,15 @@ class Requests:
                 self._paces.clear()
             if sum(len(c.ends) * self._pace(c) for c in chunks) < INLINE_SECONDS:
                 return self._send_all(chunks)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, self._send_all, chunks)
+            return await self._send_aside(chunks)
 
     async def dump(self, message: bytes, parse: Callable[[Message], T | None]) -> list[T]:
         """List what `parse` makes of each message of a consistent dump (None leaves one out).
 
-        Yields to the loop after each datagram. The kernel marks an interrupted dump by
-        NLM_F_DUMP_INTR only (pyroute2-eval 1.2); such a one is read again. Where changes never
-        cease, the last of ten readings counts: they cause another pass anyhow. Raises NetlinkError.
+        Yields to the loop after each datagram that is not a short one. The kernel marks an
+        interrupted dump by NLM_F_DUMP_INTR only (pyroute2-eval 1.2); such a one is read again.
+        Where changes never cease, the last of ten readings counts: they cause another pass anyhow.
+        Raises NetlinkError.
         """
         async with self._turn:
             for _ in range(DUMP_ATTEMPTS):
@@ -260,6 +261,23 @@ class Requests:
         _U16.pack_into(wire, flags, _U16.unpack_from(wire, flags)[0] | NLM_F_ACK)
         kind = _U16.unpack_from(wire, 4)[0]
         return Chunk(bytes(wire), tuple(ends), kind, start, first, self._sequence)
+
+    async def _send_aside(self, chunks: Sequence[Chunk]) -> list[Refused]:
+        """Let the thread send them, and wait until it begins.
+
+        It needs the interpreter for that. Were it to take it from a loop that goes on, that would
+        last for up to a millisecond; so long the kernel had nothing to do.
+        """
+        begins = Lock()
+        begins.acquire()
+
+        def send() -> list[Refused]:
+            begins.release()
+            return self._send_all(chunks)
+
+        sending = asyncio.get_running_loop().run_in_executor(self._thread, send)
+        begins.acquire()
+        return await sending
 
     def _send_all(self, chunks: Sequence[Chunk]) -> list[Refused]:
         refused: list[Refused] = []
