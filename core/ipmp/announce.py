@@ -129,10 +129,10 @@ class Announcer:
     def check(self, held: Mapping[str, Container[str]]) -> None:
         """Withdraw what is still to be sent for addresses that their member has lost."""
         for member, queue in self._queues.items():
-            waiting = {key for key, _ in queue.firsts} | {key for _, key, _, _ in queue.repeats}
-            for key in waiting:
-                if key not in held.get(member, ()):
-                    self.withdraw([(key, member)])
+            there = held.get(member, ())
+            lost = [key for key, _ in queue.firsts if key not in there]
+            lost += (key for _, key, _, _ in queue.repeats if key not in there)
+            self.withdraw((key, member) for key in lost)
 
     def refresh(self, every: float | None, rate: int, now: float) -> None:
         """Repeat all once more when that was so long ago, each in its turn; call it at each tick.

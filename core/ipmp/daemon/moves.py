@@ -7,7 +7,6 @@ noticed and ends when the last address has been announced from its new member.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Container, Iterable, Sequence
 
 import msgspec
@@ -50,7 +49,7 @@ class Place(msgspec.Struct, gc=False):
     member: str
     moves: int = 0
     last_move: float = 0.0
-    times: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=MOVE_LIMIT))
+    times: tuple[float, ...] = ()
     decision: Decision | None = None
 
 
@@ -153,7 +152,7 @@ class Books:
             move.count += 1
             place.member, place.last_move = target, wall
             place.moves += 1
-            place.times.append(began)
+            place.times = (*place.times[1 - MOVE_LIMIT :], began)
             place.decision = Decision(
                 Kind.ADDRESS_MOVED, move.cause, self.group, target, key, detail=move.ends
             )
