@@ -53,6 +53,7 @@ from ipmp.world import (
     IFA_F_SECONDARY,
     OWNER,
     SCOPE_LINK,
+    Address,
     DataAddress,
     RoutePlace,
     Snapshot,
@@ -218,10 +219,15 @@ def _anchors(
 def _deletions(doomed: Mapping[str, set[str]], snapshot: Snapshot) -> Iterator[Step]:
     """Deletions in the order of invariant D."""
     for member, keys in doomed.items():
-        held = [a for key, a in snapshot.addresses[member].items() if key in keys]
-        secondary = [a for a in held if a.flags & IFA_F_SECONDARY]
-        primary = [a for a in held if not a.flags & IFA_F_SECONDARY]
-        for address in chain(secondary, reversed(primary)):
+        primary: list[Address] = []
+        for key, address in snapshot.addresses[member].items():
+            if key not in keys:
+                continue
+            if address.flags & IFA_F_SECONDARY:
+                yield DeleteAddress(key, member, address.peer)
+            else:
+                primary.append(address)
+        for address in reversed(primary):
             yield DeleteAddress(address.key, member, address.peer)
 
 
