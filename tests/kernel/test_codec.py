@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pyroute2.netlink import nla
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -273,6 +274,18 @@ def test_a_route_whose_link_has_gone_down_is_no_other_route(
     later = fields | {"flags": other & ~codec.RTNH_F_ONLINK | onlink}
     ages = {"RTA_CACHEINFO": {"rta_expires": expires}} if fields["family"] == AF_INET6 else {}
     assert parsed(fields, attributes) == parsed(later, attributes | ages)
+
+
+def test_a_route_that_an_older_version_has_kept_is_sent_without_its_state() -> None:
+    fields = {"family": AF_INET6, "dst_len": 0, "table": 254, "proto": 4}
+    fields |= {"type": codec.RTN_UNICAST, "flags": 0x11}  # RTNH_F_DEAD, RTNH_F_LINKDOWN
+    attributes = {"RTA_OIF": 3, "RTA_CACHEINFO": {"rta_expires": 1}}
+    route = parsed(fields, attributes)
+    assert route is not None
+    kept = replace(route, raw=encoded(rtmsg(), attributes, **fields))
+    message, sent = decoded(rtmsg, codec.replace_route(kept, 4, OWNER))
+    assert message["flags"] == 0
+    assert sent == {"RTA_OIF": 4}
 
 
 @settings(deadline=None)

@@ -344,11 +344,13 @@ def delete_route(route: Route, ifindex: int) -> bytes:
 
 
 def _patched_route(route: Route, ifindex: int, protocol: int) -> bytes:
+    """Homes of an older version may have more flags, which the kernel refuses, and cache info."""
     family, dst, src, tos, table, _, scope, kind, flags = RTMSG.unpack_from(route.raw)
-    head = RTMSG.pack(family, dst, src, tos, table, protocol, scope, kind, flags)
+    head = RTMSG.pack(family, dst, src, tos, table, protocol, scope, kind, flags & RTNH_F_ONLINK)
     kept = b"".join(
         attribute(name, U32.pack(ifindex) if name == RTA_OIF else value)
         for name, value in attributes(route.raw, RTMSG.size)
+        if name != RTA_CACHEINFO
     )
     return head + kept
 

@@ -152,10 +152,7 @@ class LinuxKernel:
         return found
 
     def _ask(self, name: str, question: bytes) -> Link | None:
-        """The answer as a link of this member; parsed only when it has changed.
-
-        Once in a while it is asked anew how fast the link is: no answer tells when that changes.
-        """
+        """The answer as a link of this member; parsed only when it has changed."""
         datagram = self._poll.look(question)
         known = self._link_answers.get(name)
         if known is not None and known.is_told_by(datagram):
@@ -166,7 +163,8 @@ class LinuxKernel:
         link = ethtool.with_speed(answer.link)
         if link.name != name:
             link = msgspec.structs.replace(link, name=name, renamed=link.name)
-        answer.link, self._link_answers[name] = link, answer
+        answer.link = link
+        self._link_answers[name] = answer
         return link
 
     def _renamed(self, name: str) -> Link | None:
@@ -194,7 +192,7 @@ class LinuxKernel:
                     else:  # told once for each of its members
                         spread[route.identity, route.members] = route
         self._routes |= keys
-        self._link_answers.clear()
+        self._link_answers.clear()  # no answer tells that a link is faster now: ask its driver anew
         return Snapshot(links, addresses, routes, list(spread.values()))
 
     async def _route_dump(

@@ -46,7 +46,7 @@ RTA_FLOW, RTA_ENCAP_TYPE, RTA_ENCAP = 11, 21, 22
 #: What a route with one nexthop has among its attributes and one with several has in each nexthop.
 OF_NEXTHOP = (RTA_GATEWAY, RTA_FLOW, RTA_ENCAP_TYPE, RTA_ENCAP)
 #: What does not belong to a route, or is said anew.
-LEFT_OUT = (*OF_NEXTHOP, RTA_OIF, RTA_PREFSRC, RTA_MULTIPATH)
+LEFT_OUT = (*OF_NEXTHOP, RTA_OIF, RTA_PREFSRC, RTA_CACHEINFO, RTA_MULTIPATH)
 
 _OF_WAYS = (*OF_NEXTHOP, RTA_OIF, RTA_CACHEINFO, RTA_MULTIPATH)
 
@@ -159,7 +159,7 @@ def _body(route: Route, made: bool) -> tuple[bytes, bytes, int]:
         if name not in LEFT_OUT
     )
     inner = route.raw[RTMSG.size :]
-    return head + common, _of_nexthop(inner), flags
+    return head + common, _of_nexthop(inner), flags & RTNH_F_ONLINK
 
 
 def _made_body(route: Route) -> bytes:
