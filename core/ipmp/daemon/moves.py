@@ -130,9 +130,10 @@ class Books:
         """
         decisions: list[Decision] = []
         moves: dict[tuple[str, str, bool], Move] = {}
+        group, places, left = self.group, self.places, self.left
         for address, target in arrivals:
             key = address.spec.key
-            place = self.places.get(key)
+            place = places.get(key)
             if place is None:
                 self.seen(key, target)
                 continue
@@ -143,8 +144,8 @@ class Books:
             move = moves.get(way)
             if move is None:
                 move = moves[way] = self._move(*way, why(source, target), began)
-            self.left.add((key, source))
-            self.left.discard((key, target))
+            left.add((key, source))
+            left.discard((key, target))
             if len(self._under_way) > 1:
                 for earlier in self._under_way.values():
                     earlier.keys.discard(key)
@@ -154,7 +155,7 @@ class Books:
             place.moves += 1
             place.times = (*place.times[1 - MOVE_LIMIT :], began)
             place.decision = Decision(
-                Kind.ADDRESS_MOVED, move.cause, self.group, target, key, detail=move.ends
+                Kind.ADDRESS_MOVED, move.cause, group, target, key, detail=move.ends
             )
             decisions.append(place.decision)
         return decisions

@@ -65,6 +65,7 @@ class Encoded(Prepared):
 def encode(steps: Sequence[Step], links: Mapping[str, Link]) -> Encoded:
     """The messages of steps; of further members of a step, those that do not exist are left out."""
     encoded = Encoded(steps)
+    possible, made = encoded.possible, encoded.messages
     for step in steps:
         link = links.get(step.member)
         if link is None:
@@ -74,9 +75,9 @@ def encode(steps: Sequence[Step], links: Mapping[str, Link]) -> Encoded:
         if message[codec.FAMILY] == AF_INET6:
             event = _ipv6_event(step, link.ifindex)
             if event is not None:
-                encoded.ipv6_events[len(encoded.messages)] = event
-        encoded.possible.append(step)
-        encoded.messages.append(message)
+                encoded.ipv6_events[len(made)] = event
+        possible.append(step)
+        made.append(message)
     return encoded
 
 

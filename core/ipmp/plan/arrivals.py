@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import count
 
 from ipmp.plan.onlink import OnLink
 from ipmp.plan.progress import Progress, but, is_refused
@@ -70,17 +71,15 @@ class _Labels:
     """Labels of guests, numbered like Solaris' logical interfaces: ni1:1, ni1:2, ..."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._taken = {
-            m: {a.label for a in held.values()} for m, held in snapshot.addresses.items()
+        self._free = {
+            member: _free(member, {a.label for a in held.values()})
+            for member, held in snapshot.addresses.items()
         }
-        self._numbers: dict[str, int] = {}
 
     def next(self, address: DataAddress, member: str) -> str:
         """The label for one more guest of a member; IPv6 addresses have none."""
-        if address.spec.family != AF_INET:
-            return ""
-        taken, number = self._taken.get(member, ()), self._numbers.get(member, 0) + 1
-        while (label := f"{member}:{number}") in taken:
-            number += 1
-        self._numbers[member] = number
-        return label
+        return next(self._free[member]) if address.spec.family == AF_INET else ""
+
+
+def _free(member: str, taken: Container[str]) -> Iterator[str]:
+    return (label for number in count(1) if (label := f"{member}:{number}") not in taken)
