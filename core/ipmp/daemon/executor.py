@@ -224,9 +224,8 @@ class Executor:
         taken = [s for s in batch.changes if s not in refused] if refused else batch.changes
         deleted = [step for step in taken if type(step) is DeleteAddress]
         books.left.difference_update((step.key, step.member) for step in deleted)
-        for step in (
-            taken if len(deleted) < len(taken) else ()
-        ):  # a batch of deletions tells nothing
+        telling = taken if len(deleted) < len(taken) else ()  # deletions alone tell nothing
+        for step in telling:
             decision = self._changed(step, going.work.snapshot)
             if decision is not None:
                 going.decisions.append(decision)
