@@ -14,7 +14,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from ipmp.kernel import codec, link_codec
+from ipmp.kernel import codec, link_codec, route_codec
 from ipmp.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -212,7 +212,7 @@ def found_routes(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, Any]]:
         "table": table if table < 256 else 252,  # RT_TABLE_COMPAT
         "proto": draw(st.sampled_from((3, 4, 5, OWNER))),
         "scope": draw(bytes_),
-        "type": codec.RTN_UNICAST,
+        "type": route_codec.RTN_UNICAST,
         "flags": draw(words),
     }
     attributes: dict[str, Any] = {"RTA_TABLE": table, "RTA_OIF": draw(ifindices)}
@@ -234,7 +234,7 @@ def found_routes(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, Any]]:
 
 
 def parsed(fields: dict[str, int], attributes: dict[str, Any]) -> Route | None:
-    return codec.parse_route(encoded(rtmsg(), attributes, **fields), "ni0")
+    return route_codec.parse_route(encoded(rtmsg(), attributes, **fields), "ni0")
 
 
 @settings(deadline=None)
@@ -260,8 +260,8 @@ def test_a_route_that_pyroute2_encodes_is_read(
     assert route.protocol == fields["proto"]
     assert route.gateway == attributes.get("RTA_GATEWAY")
     assert route.source == attributes.get("RTA_PREFSRC")
-    assert route.onlink == bool(fields["flags"] & codec.RTNH_F_ONLINK)
-    assert codec.route_index(route.raw) == attributes["RTA_OIF"]
+    assert route.onlink == bool(fields["flags"] & route_codec.RTNH_F_ONLINK)
+    assert route_codec.route_index(route.raw) == attributes["RTA_OIF"]
 
 
 @settings(deadline=None)
@@ -270,20 +270,20 @@ def test_a_route_whose_link_has_gone_down_is_no_other_route(
     found: tuple[dict[str, int], dict[str, Any]], other: int, expires: int
 ) -> None:
     fields, attributes = found
-    onlink = fields["flags"] & codec.RTNH_F_ONLINK
-    later = fields | {"flags": other & ~codec.RTNH_F_ONLINK | onlink}
+    onlink = fields["flags"] & route_codec.RTNH_F_ONLINK
+    later = fields | {"flags": other & ~route_codec.RTNH_F_ONLINK | onlink}
     ages = {"RTA_CACHEINFO": {"rta_expires": expires}} if fields["family"] == AF_INET6 else {}
     assert parsed(fields, attributes) == parsed(later, attributes | ages)
 
 
 def test_a_route_that_an_older_version_has_kept_is_sent_without_its_state() -> None:
     fields = {"family": AF_INET6, "dst_len": 0, "table": 254, "proto": 4}
-    fields |= {"type": codec.RTN_UNICAST, "flags": 0x11}  # RTNH_F_DEAD, RTNH_F_LINKDOWN
+    fields |= {"type": route_codec.RTN_UNICAST, "flags": 0x11}  # RTNH_F_DEAD, RTNH_F_LINKDOWN
     attributes = {"RTA_OIF": 3, "RTA_CACHEINFO": {"rta_expires": 1}}
     route = parsed(fields, attributes)
     assert route is not None
     kept = replace(route, raw=encoded(rtmsg(), attributes, **fields))
-    message, sent = decoded(rtmsg, codec.replace_route(kept, 4, OWNER))
+    message, sent = decoded(rtmsg, route_codec.replace_route(kept, 4, OWNER))
     assert message["flags"] == 0
     assert sent == {"RTA_OIF": 4}
 
@@ -298,15 +298,15 @@ def test_a_route_that_is_sent_back_is_what_pyroute2_reads(
     if route is None:
         return
     expected = attributes | {"RTA_OIF": ifindex}
-    onlink = fields["flags"] & codec.RTNH_F_ONLINK
+    onlink = fields["flags"] & route_codec.RTNH_F_ONLINK
     for data, kind, flags, proto in (
         (
-            codec.replace_route(route, ifindex, protocol),
+            route_codec.replace_route(route, ifindex, protocol),
             codec.RTM_NEWROUTE,
             NLM_F_CREATE | NLM_F_REPLACE,
             protocol,
         ),
-        (codec.delete_route(route, ifindex), codec.RTM_DELROUTE, 0, fields["proto"]),
+        (route_codec.delete_route(route, ifindex), codec.RTM_DELROUTE, 0, fields["proto"]),
     ):
         message, sent = decoded(rtmsg, data)
         assert message["header"]["type"] == kind
@@ -326,8 +326,8 @@ def test_routes_that_are_not_ours_are_left_alone(
     hops = [{"hops": 0, "oif": 3, "flags": 0, "attrs": []}]
     others: list[tuple[dict[str, int], dict[str, Any]]] = [
         ({"type": RTN_BLACKHOLE}, {}),
-        ({"table": codec.TABLE_LOCAL}, {"RTA_TABLE": codec.TABLE_LOCAL}),
-        ({"proto": data.draw(st.sampled_from(sorted(codec.OTHER_OWNERS)))}, {}),
+        ({"table": route_codec.TABLE_LOCAL}, {"RTA_TABLE": route_codec.TABLE_LOCAL}),
+        ({"proto": data.draw(st.sampled_from(sorted(route_codec.OTHER_OWNERS)))}, {}),
         ({}, {"RTA_MULTIPATH": hops}),
     ]
     changed_fields, changed_attributes = data.draw(st.sampled_from(others))
@@ -335,11 +335,17 @@ def test_routes_that_are_not_ours_are_left_alone(
 
 
 def test_routes_by_nexthop_objects_and_other_families_are_left_alone() -> None:
-    fields = {"family": AF_INET, "dst_len": 0, "table": 254, "proto": 4, "type": codec.RTN_UNICAST}
+    fields = {
+        "family": AF_INET,
+        "dst_len": 0,
+        "table": 254,
+        "proto": 4,
+        "type": route_codec.RTN_UNICAST,
+    }
     payload = encoded(rtmsg(), {"RTA_OIF": 3}, **fields)
-    assert codec.parse_route(payload, "ni0") is not None
-    for kind in (codec.RTA_NH_ID, codec.RTA_VIA):
-        assert codec.parse_route(payload + attribute(kind, bytes(4)), "ni0") is None
+    assert route_codec.parse_route(payload, "ni0") is not None
+    for kind in (route_codec.RTA_NH_ID, route_codec.RTA_VIA):
+        assert route_codec.parse_route(payload + attribute(kind, bytes(4)), "ni0") is None
 
 
 # Links and dumps --------------------------------------------------------------------------------
@@ -428,9 +434,9 @@ def test_dump_requests_are_what_pyroute2_reads() -> None:
     message, _ = decoded(ifaddrmsg, codec.address_dump(AF_INET6))
     assert (message["header"]["type"], message["header"]["flags"]) == (codec.RTM_GETADDR, 0x301)
     assert (message["family"], message["index"]) == (AF_INET6, 0)
-    message, attributes = decoded(rtmsg, codec.route_dump(AF_INET, 7))
+    message, attributes = decoded(rtmsg, route_codec.route_dump(AF_INET, 7))
     assert (message["header"]["type"], message["header"]["flags"]) == (codec.RTM_GETROUTE, 0x301)
-    assert (message["family"], message["type"]) == (AF_INET, codec.RTN_UNICAST)
+    assert (message["family"], message["type"]) == (AF_INET, route_codec.RTN_UNICAST)
     assert attributes == {"RTA_OIF": 7}
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from ipmp.kernel import codec, netlink
+from ipmp.kernel import codec, netlink, route_codec
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.linux import LinuxKernel
 from ipmp.kernel.netlink import Message, Requests
@@ -171,12 +171,12 @@ async def test_a_port_and_the_local_table_can_be_left_out_by_the_kernel(
     addresses = [
         codec.parse_address(m.payload, "ni0").key for m in told if m.type == codec.RTM_NEWADDR
     ]
-    found = [codec.route_key(m.payload) for m in told if m.type == codec.RTM_NEWROUTE]
+    found = [route_codec.route_key(m.payload) for m in told if m.type == codec.RTM_NEWROUTE]
     assert addresses == ["198.51.100.1/24"]
     assert [(key.table, key.destination) for key in found] == [
-        (codec.TABLE_MAIN, "192.0.2.0/24"),
-        (codec.TABLE_MAIN, "198.51.100.0/24"),
-        (codec.TABLE_MAIN, "10.1.0.0/16"),
+        (route_codec.TABLE_MAIN, "192.0.2.0/24"),
+        (route_codec.TABLE_MAIN, "198.51.100.0/24"),
+        (route_codec.TABLE_MAIN, "10.1.0.0/16"),
     ]
 
 
@@ -201,4 +201,4 @@ async def test_a_route_is_replaced_without_a_gap(
     events.close()
     assert told.type == codec.RTM_NEWROUTE
     assert told.flags & netlink.NLM_F_REPLACE
-    assert codec.route_key(told.payload) == route.key
+    assert route_codec.route_key(told.payload) == route.key

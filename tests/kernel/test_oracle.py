@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 from pyroute2 import AsyncIPRoute
 
-from ipmp.kernel.codec import RTNH_F_ONLINK
 from ipmp.kernel.protocol import Kernel
+from ipmp.kernel.route_codec import RTNH_F_ONLINK
 from ipmp.world import AF_INET, AF_INET6, OWNER, Address, Link, Route
 from tests.kernel.linux_world import LINUX_ONLY
 from tests.kernel.steps import add, copy, delete, do, look, reroute

@@ -7,7 +7,7 @@ import errno
 import pytest
 from msgspec.structs import replace
 
-from ipmp.kernel import netlink
+from ipmp.kernel import chunks
 from ipmp.kernel.protocol import Kernel
 from ipmp.plan import AddAddress, Step
 from ipmp.world import SCOPE_LINK, DataAddress
@@ -17,7 +17,7 @@ from tests.kernel.world import World
 pytestmark = pytest.mark.netns
 
 #: Steps of more than two chunks.
-MANY = 2 * netlink.CHUNK_MESSAGES + 88
+MANY = 2 * chunks.CHUNK_MESSAGES + 88
 WHERE = (1, 2, 254, 255, 256, 257, 400, 511, 512, MANY - 1)
 
 

@@ -239,7 +239,7 @@ value("loses-the-broadcast-address", "ipmp.daemon.daemon.Daemon.codec", BARE, br
 value("lets-the-kernel-look-for-duplicates", "ipmp.kernel.codec.IFA_F_NODAD", 0, breaks=1, seed=0)
 value(
     "moves-routes-of-routing-daemons",
-    "ipmp.kernel.codec.OTHER_OWNERS",
+    "ipmp.kernel.route_codec.OTHER_OWNERS",
     frozenset({2}),
     breaks=8,
     seed=0,

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable
 from functools import lru_cache
 
-from ipmp.kernel import codec, multipath
+from ipmp.kernel import codec, multipath, route_codec
 from ipmp.kernel.netlink import attribute, attributes
 from ipmp.world import (
     AF_INET,
@@ -189,17 +189,20 @@ class Entry:
     )
 
     def __init__(self, raw: bytes, device: str) -> None:
-        head, known = codec.RTMSG.unpack_from(raw), dict(attributes(raw, codec.RTMSG.size))
+        head, known = (
+            route_codec.RTMSG.unpack_from(raw),
+            dict(attributes(raw, route_codec.RTMSG.size)),
+        )
         family, self.protocol = head[0], head[5]
         self.raw = raw
-        self.key = codec.route_key(raw)
+        self.key = route_codec.route_key(raw)
         found = _nexthops(raw)
         self.hops = tuple(index for index, _ in found)  # an interface index each
         self.dead: set[int] = set()  # those that the kernel passes over until their device is back
         self.gateway = _text(family, found[0][1]) if found else None
-        self.source = _text(family, known.get(codec.RTA_PREFSRC))
-        self.onlink = bool(head[8] & codec.RTNH_F_ONLINK)
-        self.parsed: Route | None = codec.parse_route(raw, device)
+        self.source = _text(family, known.get(route_codec.RTA_PREFSRC))
+        self.onlink = bool(head[8] & route_codec.RTNH_F_ONLINK)
+        self.parsed: Route | None = route_codec.parse_route(raw, device)
 
     @property
     def ifindex(self) -> int:
@@ -229,7 +232,7 @@ class Entry:
     @property
     def configuration(self) -> tuple[object, ...]:
         """What must survive a move unchanged."""
-        return self.key, self.gateway, self.source, self.onlink, self._but(codec.RTA_OIF)
+        return self.key, self.gateway, self.source, self.onlink, self._but(route_codec.RTA_OIF)
 
     @property
     def common(self) -> tuple[object, ...]:
@@ -240,50 +243,54 @@ class Entry:
         """The same route after one of its interfaces has vanished (IPv6)."""
         left = [index for index in self.hops if index != ifindex]
         gateway = socket.inet_pton(self.key.family, self.gateway) if self.gateway else b""
-        hop = attribute(codec.RTA_GATEWAY, gateway) if gateway else b""
+        hop = attribute(route_codec.RTA_GATEWAY, gateway) if gateway else b""
         if len(left) == 1:
-            end = hop + attribute(codec.RTA_OIF, codec.U32.pack(left[0]))
+            end = hop + attribute(route_codec.RTA_OIF, codec.U32.pack(left[0]))
         else:
             packed = (multipath.RTNEXTHOP.pack(8 + len(hop), 0, 0, index) + hop for index in left)
-            end = attribute(codec.RTA_MULTIPATH, b"".join(packed))
-        raw = self.raw[: codec.RTMSG.size] + self._but(codec.RTA_MULTIPATH) + end
+            end = attribute(route_codec.RTA_MULTIPATH, b"".join(packed))
+        raw = self.raw[: route_codec.RTMSG.size] + self._but(route_codec.RTA_MULTIPATH) + end
         entry = Entry(dumped_route(raw), device)
         entry.dead = self.dead - {ifindex}
         return entry
 
     def without_source(self, device: str) -> Entry:
         """The same route after its preferred source address has vanished (IPv6)."""
-        return Entry(self.raw[: codec.RTMSG.size] + self._but(codec.RTA_PREFSRC), device)
+        return Entry(
+            self.raw[: route_codec.RTMSG.size] + self._but(route_codec.RTA_PREFSRC), device
+        )
 
     def _but(self, *left_out: int) -> bytes:
-        pairs = attributes(self.raw, codec.RTMSG.size)
-        return _joined(p for p in pairs if p[0] not in (*left_out, codec.RTA_CACHEINFO))
+        pairs = attributes(self.raw, route_codec.RTMSG.size)
+        return _joined(p for p in pairs if p[0] not in (*left_out, route_codec.RTA_CACHEINFO))
 
 
 def _nexthops(raw: bytes) -> list[tuple[int, bytes | None]]:
     """Interface index and gateway of each."""
-    known = dict(attributes(raw, codec.RTMSG.size))
-    if codec.RTA_MULTIPATH not in known:
-        return [(_number(known[codec.RTA_OIF]), known.get(codec.RTA_GATEWAY))]
-    packed, found = known[codec.RTA_MULTIPATH], []
+    known = dict(attributes(raw, route_codec.RTMSG.size))
+    if route_codec.RTA_MULTIPATH not in known:
+        return [(_number(known[route_codec.RTA_OIF]), known.get(route_codec.RTA_GATEWAY))]
+    packed, found = known[route_codec.RTA_MULTIPATH], []
     while packed:
         length, _, _, index = multipath.RTNEXTHOP.unpack_from(packed)
         inner = dict(attributes(packed[multipath.RTNEXTHOP.size : length], 0))
-        found.append((index, inner.get(codec.RTA_GATEWAY)))
+        found.append((index, inner.get(route_codec.RTA_GATEWAY)))
         packed = packed[(length + 3) & ~3 :]
     return found
 
 
 def dumped_route(payload: bytes) -> bytes:
     """A requested IPv6 route as a dump shows it: with metric and preference, and in one order."""
-    family, length, source, tos, table, protocol, _, kind, flags = codec.RTMSG.unpack_from(payload)
+    family, length, source, tos, table, protocol, _, kind, flags = route_codec.RTMSG.unpack_from(
+        payload
+    )
     if family == AF_INET:
         return payload
-    known = dict(attributes(payload, codec.RTMSG.size))
-    known.setdefault(codec.RTA_PRIORITY, codec.U32.pack(METRIC_USER6))
-    known.setdefault(codec.RTA_CACHEINFO, b"\0" * 32)
+    known = dict(attributes(payload, route_codec.RTMSG.size))
+    known.setdefault(route_codec.RTA_PRIORITY, codec.U32.pack(METRIC_USER6))
+    known.setdefault(route_codec.RTA_CACHEINFO, b"\0" * 32)
     known.setdefault(RTA_PREF, b"\0")
-    head = codec.RTMSG.pack(family, length, source, tos, table, protocol, 0, kind, flags)
+    head = route_codec.RTMSG.pack(family, length, source, tos, table, protocol, 0, kind, flags)
     return head + _joined(sorted(known.items()))
 
 
@@ -301,22 +308,22 @@ def route_payload(
     family, (destination, _, origin) = key.family, key.destination.partition(" from ")
     scope = SCOPE_LINK if family == AF_INET and gateway is None else 0
     table = key.table if key.table < 256 else TABLE_COMPAT
-    flags = codec.RTNH_F_ONLINK if onlink else 0
+    flags = route_codec.RTNH_F_ONLINK if onlink else 0
     (length, packed), (width, prefix) = _prefix(destination), _prefix(origin or "default")
-    raw = codec.RTMSG.pack(family, length, width, key.tos, table, protocol, scope, 1, flags)
-    raw += attribute(codec.RTA_TABLE, codec.U32.pack(key.table))
+    raw = route_codec.RTMSG.pack(family, length, width, key.tos, table, protocol, scope, 1, flags)
+    raw += attribute(route_codec.RTA_TABLE, codec.U32.pack(key.table))
     if length:
-        raw += attribute(codec.RTA_DST, packed)
+        raw += attribute(route_codec.RTA_DST, packed)
     if width:
-        raw += attribute(codec.RTA_SRC, prefix)
+        raw += attribute(route_codec.RTA_SRC, prefix)
     if key.metric:
-        raw += attribute(codec.RTA_PRIORITY, codec.U32.pack(key.metric))
+        raw += attribute(route_codec.RTA_PRIORITY, codec.U32.pack(key.metric))
     if source:
-        raw += attribute(codec.RTA_PREFSRC, socket.inet_pton(family, source))
+        raw += attribute(route_codec.RTA_PREFSRC, socket.inet_pton(family, source))
     raw += extra
     if gateway:
-        raw += attribute(codec.RTA_GATEWAY, socket.inet_pton(family, gateway))
-    return raw + attribute(codec.RTA_OIF, codec.U32.pack(ifindex))
+        raw += attribute(route_codec.RTA_GATEWAY, socket.inet_pton(family, gateway))
+    return raw + attribute(route_codec.RTA_OIF, codec.U32.pack(ifindex))
 
 
 def mtu(value: int) -> bytes:

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from ipmp.kernel import codec, multipath
-from ipmp.kernel.netlink import Chunk
+from ipmp.kernel import codec, multipath, route_codec
+from ipmp.kernel.chunks import Chunk
 from ipmp.kernel.protocol import Failure, Prepared
 from ipmp.plan import (
     AddAddress,
@@ -118,12 +118,12 @@ def _shift_route(step: ShiftRoute, link: Link, _: Mapping[str, Link]) -> bytes:
 
 def _replace_route(step: ReplaceRoute, link: Link, _: Mapping[str, Link]) -> bytes:
     if step.in_place:
-        return codec.replace_route(step.route.route, link.ifindex, step.protocol)
-    return codec.add_route(step.route.route, link.ifindex, step.protocol, step.beside)
+        return route_codec.replace_route(step.route.route, link.ifindex, step.protocol)
+    return route_codec.add_route(step.route.route, link.ifindex, step.protocol, step.beside)
 
 
 def _delete_route(step: DeleteRoute, link: Link, _: Mapping[str, Link]) -> bytes:
-    return codec.delete_route(step.route, link.ifindex)
+    return route_codec.delete_route(step.route, link.ifindex)
 
 
 def _make_spread(step: MakeSpread, _: Link, links: Mapping[str, Link]) -> bytes:

@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Sequence
 
-from ipmp.kernel import bpf, codec
+from ipmp.kernel import bpf, codec, route_codec
 from ipmp.kernel.netlink import (
     HEADER,
     RECEIVE_BYTES,
@@ -89,7 +89,7 @@ def _all_but(port: int) -> list[bpf.Instruction]:
         (bpf.JEQ_K, 1, 0, socket.htons(codec.RTM_NEWROUTE)),
         (bpf.JEQ_K, 0, 2, socket.htons(codec.RTM_DELROUTE)),
         (bpf.LD_B_ABS, 0, 0, TABLE),
-        (bpf.JEQ_K, 1, 0, codec.TABLE_LOCAL),
+        (bpf.JEQ_K, 1, 0, route_codec.TABLE_LOCAL),
         (bpf.RET_K, 0, 0, RECEIVE_BYTES),
         (bpf.RET_K, 0, 0, 0),
     ]
@@ -99,11 +99,11 @@ def is_local_route(message: Message) -> tuple[int, str] | None:
     """(ifindex, address) when this is the kernel's own local route of an IPv6 address."""
     if message.type != codec.RTM_NEWROUTE:
         return None
-    family, length, _, _, table, _, _, _, _ = codec.RTMSG.unpack_from(message.payload)
-    if family == AF_INET or length != 128 or table != codec.TABLE_LOCAL:
+    family, length, _, _, table, _, _, _, _ = route_codec.RTMSG.unpack_from(message.payload)
+    if family == AF_INET or length != 128 or table != route_codec.TABLE_LOCAL:
         return None
-    found = dict(attributes(message.payload, codec.RTMSG.size))
-    if codec.RTA_OIF not in found or codec.RTA_DST not in found:
+    found = dict(attributes(message.payload, route_codec.RTMSG.size))
+    if route_codec.RTA_OIF not in found or route_codec.RTA_DST not in found:
         return None
-    address = socket.inet_ntop(socket.AF_INET6, found[codec.RTA_DST])
-    return int(codec.U32.unpack(found[codec.RTA_OIF])[0]), address
+    address = socket.inet_ntop(socket.AF_INET6, found[route_codec.RTA_DST])
+    return int(codec.U32.unpack(found[route_codec.RTA_OIF])[0]), address

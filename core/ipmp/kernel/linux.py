@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from ipmp.kernel import codec, ethtool, frames, link_codec
+from ipmp.kernel import codec, ethtool, frames, link_codec, route_codec
 from ipmp.kernel.encoding import AddressEvent, Encoded, encode, is_already_so, is_doubtful
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.multipath import parse_spread
@@ -118,14 +118,14 @@ class LinuxKernel:
     def _note_route(self, message: Message, names: dict[int, str], changes: Changes) -> None:
         """A route of a member may go by being replaced with one of another owner or interface."""
         if message.type == codec.RTM_NEWROUTE and message.flags & NLM_F_REPLACE:
-            key = codec.route_key(message.payload)
+            key = route_codec.route_key(message.payload)
             if any(key in keys for keys in self._routes.values()):
                 changes.routes = True
                 changes.removed_routes.add(key)
-        if not codec.follows_group(message.payload):
+        if not route_codec.follows_group(message.payload):
             return
-        name = names.get(codec.route_index(message.payload))
-        route = codec.parse_route(message.payload, name) if name is not None else None
+        name = names.get(route_codec.route_index(message.payload))
+        route = route_codec.parse_route(message.payload, name) if name is not None else None
         spread = parse_spread(message.payload, names)
         if spread is not None and any(member in self._members for member in spread.members):
             changes.routes = True
@@ -201,8 +201,8 @@ class LinuxKernel:
         """The routes of one family that leave through a member and are ours to lead."""
         names = {link.ifindex: name for name, link in links.items()}
         return await self._requests.dump(
-            codec.route_dump(family, links[name].ifindex),
-            lambda m: parse_spread(m.payload, names) or codec.parse_route(m.payload, name),
+            route_codec.route_dump(family, links[name].ifindex),
+            lambda m: parse_spread(m.payload, names) or route_codec.parse_route(m.payload, name),
         )
 
     async def _addresses(self, family: int, links: Mapping[str, Link]) -> list[Address]:

@@ -11,23 +11,7 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ipmp.kernel.codec import (
-    RTA_CACHEINFO,
-    RTA_DST,
-    RTA_GATEWAY,
-    RTA_MULTIPATH,
-    RTA_OIF,
-    RTA_PREFSRC,
-    RTA_PRIORITY,
-    RTA_TABLE,
-    RTM_DELROUTE,
-    RTM_NEWROUTE,
-    RTMSG,
-    RTN_UNICAST,
-    RTNH_F_ONLINK,
-    U32,
-    route_key,
-)
+from ipmp.kernel.codec import RTM_DELROUTE, RTM_NEWROUTE, U32
 from ipmp.kernel.netlink import (
     NLM_F_APPEND,
     NLM_F_CREATE,
@@ -36,6 +20,20 @@ from ipmp.kernel.netlink import (
     attribute,
     attributes,
     request,
+)
+from ipmp.kernel.route_codec import (
+    RTA_CACHEINFO,
+    RTA_DST,
+    RTA_GATEWAY,
+    RTA_MULTIPATH,
+    RTA_OIF,
+    RTA_PREFSRC,
+    RTA_PRIORITY,
+    RTA_TABLE,
+    RTMSG,
+    RTN_UNICAST,
+    RTNH_F_ONLINK,
+    route_key,
 )
 from ipmp.spread import Spreading
 from ipmp.world import AF_INET, MADE, OWNER, SCOPE_LINK, SCOPE_UNIVERSE, Route, SpreadRoute

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from ipmp.kernel import codec
+from ipmp.kernel import codec, route_codec
 from ipmp.kernel.netlink import (
     NLM_F_DUMP,
     Message,
@@ -100,14 +100,16 @@ def _best(table: Iterable[Neighbour]) -> Iterator[str]:
 
 def _routes_of(family: int, ifindex: int, protocol: int) -> bytes:
     """Dump request for the unicast routes that one protocol has put on an interface."""
-    head = codec.RTMSG.pack(family, 0, 0, 0, 0, protocol, 0, codec.RTN_UNICAST, 0)
-    oif = attribute(codec.RTA_OIF, codec.U32.pack(ifindex))
+    head = route_codec.RTMSG.pack(family, 0, 0, 0, 0, protocol, 0, route_codec.RTN_UNICAST, 0)
+    oif = attribute(route_codec.RTA_OIF, codec.U32.pack(ifindex))
     return request(codec.RTM_GETROUTE, NLM_F_DUMP, head + oif)
 
 
 def _gateway(family: int) -> Callable[[Message], str | None]:
     def parse(message: Message) -> str | None:
-        gateway = dict(attributes(message.payload, codec.RTMSG.size)).get(codec.RTA_GATEWAY)
+        gateway = dict(attributes(message.payload, route_codec.RTMSG.size)).get(
+            route_codec.RTA_GATEWAY
+        )
         return socket.inet_ntop(family, gateway) if gateway else None
 
     return parse
@@ -123,9 +125,11 @@ def _is_local(asks: Requests, address: str) -> bool:
     """Whether the host has the address on any of its interfaces."""
     family = AF_INET6 if ":" in address else AF_INET
     packed = socket.inet_pton(family, address)
-    head = codec.RTMSG.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0)
+    head = route_codec.RTMSG.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0)
     try:
-        answer = asks.ask(request(codec.RTM_GETROUTE, 0, head + attribute(codec.RTA_DST, packed)))
+        answer = asks.ask(
+            request(codec.RTM_GETROUTE, 0, head + attribute(route_codec.RTA_DST, packed))
+        )
     except NetlinkError:  # no route to it: then it is not here
         return False
     return answer[7] == RTN_LOCAL

@@ -21,6 +21,8 @@ from typing import TypeVar
 
 import msgspec
 
+from ipmp.kernel.chunks import Chunk, cut
+
 HEADER = struct.Struct("=IHHII")  # nlmsg_len, type, flags, seq, pid
 ERROR = struct.Struct("=i")
 ATTRIBUTE = struct.Struct("=HH")  # length, type
@@ -28,7 +30,6 @@ ATTRIBUTE = struct.Struct("=HH")  # length, type
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
 NLM_F_REQUEST = 0x001
-NLM_F_ACK = 0x004
 NLM_F_DUMP = 0x300
 NLM_F_DUMP_INTR = 0x010
 NLM_F_REPLACE = 0x100
@@ -50,8 +51,6 @@ RECEIVE_BYTES = 1 << 16
 SHORT_BYTES = 1 << 12  # of a datagram that is read at a stretch with the next one
 REQUEST_BUFFER_BYTES = 4 << 20
 
-#: Messages of one ACK; all their refusals together must fit into the receive buffer.
-CHUNK_MESSAGES = 256
 #: What one sendmsg should take at most: where kernels are not preempted, the loop may have to wait
 #: for its end. Not much less: after each, the sending thread waits for its turn in Python, and a
 #: busy loop gives it late.
@@ -78,17 +77,6 @@ class Refused(msgspec.Struct, frozen=True):
     index: int  # position in the batch
     errno: int
     text: str
-
-
-class Chunk(msgspec.Struct, frozen=True):
-    """Messages of a batch that are acknowledged by one answer."""
-
-    wire: bytes
-    ends: tuple[int, ...]  # of each message, in the wire
-    kind: int  # type of the first one; most batches have no other
-    start: int  # position of the first one in the batch
-    first: int  # its sequence number
-    last: int
 
 
 class NetlinkError(OSError):
@@ -183,8 +171,8 @@ class Requests:
 
     def chunks(self, batch: Sequence[bytes]) -> list[Chunk]:
         """Number the messages of a batch and cut it into chunks, ready to be sent."""
-        starts = range(0, len(batch), CHUNK_MESSAGES)
-        return [self._chunk(batch[start : start + CHUNK_MESSAGES], start) for start in starts]
+        first, self._sequence = self._sequence + 1, self._sequence + len(batch)
+        return cut(batch, first)
 
     async def send(self, chunks: Sequence[Chunk]) -> list[Refused]:
         """Send a batch, in order, and return the messages that were refused."""
@@ -249,19 +237,6 @@ class Requests:
         ):
             pass
 
-    def _chunk(self, part: Sequence[bytes], start: int) -> Chunk:
-        wire, ends, position = bytearray(b"".join(part)), [], 0
-        first = self._sequence + 1
-        for sequence, message in enumerate(part, first):
-            _U32.pack_into(wire, position + 8, sequence)
-            position += len(message)
-            ends.append(position)
-        self._sequence += len(part)
-        flags = position - len(part[-1]) + 6
-        _U16.pack_into(wire, flags, _U16.unpack_from(wire, flags)[0] | NLM_F_ACK)
-        kind = _U16.unpack_from(wire, 4)[0]
-        return Chunk(bytes(wire), tuple(ends), kind, start, first, self._sequence)
-
     async def _send_aside(self, chunks: Sequence[Chunk]) -> list[Refused]:
         """Let the thread send them, and wait until it begins.
 
@@ -325,7 +300,6 @@ class Requests:
 
 
 _U32 = struct.Struct("=I")
-_U16 = struct.Struct("=H")
 
 
 def open_socket(receive_bytes: int) -> socket.socket:
