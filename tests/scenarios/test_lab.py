@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -291,6 +292,7 @@ def test_a_tcp_stream_survives_an_outage_and_tells_its_stall(lab: Lab) -> None:
 
 def test_the_sniffer_counts_announcements_exactly(lab: Lab) -> None:
     mac = lab.mac("ni1")
+    started = time.monotonic()
     with lab.sniff("peer", "eth0") as capture:
         arp = gratuitous_arp(mac, bytes([192, 168, 1, 77]))
         na = unsolicited_na(mac, socket.inet_pton(socket.AF_INET6, "fd00:1::77"))
@@ -307,8 +309,9 @@ def test_the_sniffer_counts_announcements_exactly(lab: Lab) -> None:
     assert {(f.kind, f.sender_mac, f.override, f.router) for f in advertisements} == {
         ("na", mac, True, False)
     }
+    # Not their order: a frame of a sender that changed its core may pass one that it sent before.
     times = [frame.monotonic for frame in requests]
-    assert times == sorted(times)
+    assert started < min(times) < max(times) < min(frame.monotonic for frame in advertisements)
 
 
 def test_the_sniffer_counts_unicast_ip_by_direction(lab: Lab) -> None:
@@ -339,8 +342,8 @@ def test_a_sniffer_on_no_interface_is_refused(lab: Lab) -> None:
 
 def test_the_account_of_a_stream_knows_loss_duplicates_and_gaps() -> None:
     arrivals = Arrivals(interval=0.001)
-    for number, time in ((1, 10.0), (2, 10.001), (2, 10.0011), (5, 10.024), (4, 10.0245)):
-        arrivals.add(number, time)
+    for number, arrived in ((1, 10.0), (2, 10.001), (2, 10.0011), (5, 10.024), (4, 10.0245)):
+        arrivals.add(number, arrived)
     account = arrivals.result(sent=6)
     assert (account.received, account.lost, account.duplicates) == (4, 2, 1)
     assert (account.first_lost, account.last_lost) == (0, 3)

@@ -78,9 +78,11 @@ class Sniffer:
         self._counts = {"in": 0, "out": 0}
         self._reported = dict(self._counts)
         self._next_report = 0.0
+        self._offset = clock_offset()
 
     def drain(self) -> None:
         """Handle every frame that waits."""
+        self._offset = clock_offset()
         while True:
             try:
                 frame, control, _, address = self._sock.recvmsg(SNAPSHOT, 64)
@@ -115,10 +117,22 @@ class Sniffer:
         self._write(time.time(), {"kind": "end", "dropped": dropped})
 
     def _write(self, when: float, facts: dict[str, Any]) -> None:
-        # The kernel stamps with the wall clock; this machine's two clocks differ by this much now.
-        monotonic = when - (time.time() - time.monotonic())
+        monotonic = when - self._offset
         line = {"time": round(when, 6), "monotonic": round(monotonic, 6), **facts}
         self._out.write(json.dumps(line).encode() + b"\n")
+
+
+def clock_offset() -> float:
+    """Return by how many seconds the wall clock, which stamps frames, is ahead of the monotonic.
+
+    The shortest of a few readings: one during which another process ran would put frames after
+    those that followed them.
+    """
+    readings = []
+    for _ in range(5):
+        before, wall, after = time.monotonic(), time.time(), time.monotonic()
+        readings.append((after - before, wall - (before + after) / 2))
+    return min(readings)[1]
 
 
 def _listen(ifname: str, *, everything: bool) -> socket.socket:
