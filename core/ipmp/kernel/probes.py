@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import select
-import time
 from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
 from ipmp.kernel.channels import Channel, EchoChannel, FrameChannel
+from ipmp.kernel.stamps import clock_offset
 from ipmp.model import Family
 from ipmp.probing import Method, Path, Probe, Reply
 
@@ -83,8 +83,7 @@ class ProbeSockets:
     def read(self) -> list[Reply]:
         """Every reply that waits (of a flood, the first ones: it must not hold the loop)."""
         replies: list[Reply] = []
-        # The kernel stamps with the wall clock; the two clocks differ by this much now.
-        offset = time.time() - time.monotonic()
+        offset = clock_offset()
         for _ in range(READ_AT_ONCE):
             ready = self._epoll.poll(0)
             if not ready:

@@ -24,6 +24,7 @@ import sys
 import time
 from typing import Any, BinaryIO
 
+from ipmp.kernel.stamps import clock_offset
 from ipmp.lab.frames import ETH_P_ARP, ETH_P_IPV6, IPPROTO_ICMPV6, SNAPSHOT, is_unicast_ip, parse
 
 ETH_P_ALL = 0x0003
@@ -120,19 +121,6 @@ class Sniffer:
         monotonic = when - self._offset
         line = {"time": round(when, 6), "monotonic": round(monotonic, 6), **facts}
         self._out.write(json.dumps(line).encode() + b"\n")
-
-
-def clock_offset() -> float:
-    """Return by how many seconds the wall clock, which stamps frames, is ahead of the monotonic.
-
-    The shortest of a few readings: one during which another process ran would put frames after
-    those that followed them.
-    """
-    readings = []
-    for _ in range(5):
-        before, wall, after = time.monotonic(), time.time(), time.monotonic()
-        readings.append((after - before, wall - (before + after) / 2))
-    return min(readings)[1]
 
 
 def _listen(ifname: str, *, everything: bool) -> socket.socket:
