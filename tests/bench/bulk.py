@@ -31,6 +31,7 @@ from ipmp.daemon.pulse import Pulse
 from ipmp.decision import Decision, Reason
 from ipmp.kernel import codec
 from ipmp.kernel.linux import LinuxKernel
+from ipmp.kernel.protocol import Course
 from ipmp.lab import Lab
 from ipmp.lab.tools import find
 from ipmp.lab.topology import HOST
@@ -160,7 +161,7 @@ async def _move_bare(
     ]
     chunks = bench.kernel.prepare(steps).chunks
     began = time.perf_counter()
-    refused = await bench.kernel._requests.send(chunks)
+    refused = await bench.kernel._batches.send(chunks, Course())
     elapsed = time.perf_counter() - began
     assert not refused, refused
     return elapsed

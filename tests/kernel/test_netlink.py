@@ -161,7 +161,7 @@ async def test_a_port_and_the_local_table_can_be_left_out_by_the_kernel(
     """The move of a thousand addresses is not read four thousand times by who makes it."""
     assert isinstance(kernel, LinuxKernel)
     kernel.links(("ni0",))
-    events = Events((RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE), ignored_port=kernel._requests.port)
+    events = Events((RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE), ignored_port=kernel._batches.port)
     ours = [f"192.0.2.{n}/24" for n in range(1, 100)]
     await do(kernel, *(add(world, key, "ni0") for key in ours))
     world.add_address("198.51.100.1/24", "ni0")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 
 import pytest
 from msgspec.structs import replace
 
 from ipmp.kernel import chunks
-from ipmp.kernel.protocol import Kernel
+from ipmp.kernel.protocol import Course, Kernel, PassedOver
 from ipmp.plan import AddAddress, Step
 from ipmp.world import SCOPE_LINK, DataAddress
 from tests.kernel.steps import GROUP, add, attempt, keys, reroute, routes
@@ -67,3 +68,63 @@ async def test_the_kernel_is_quoted(kernel: Kernel, world: World) -> None:
     (failure,) = await attempt(kernel, reroute(route, "ni1"))
     assert failure.errno == errno.ENETUNREACH
     assert failure.text == "Nexthop has invalid gateway"
+
+
+async def test_a_refusal_ends_the_course_of_a_batch_and_no_other(
+    kernel: Kernel, world: World
+) -> None:
+    kernel.links(("ni0",))
+    course, other = Course(), Course()
+    batches = (
+        ([*(fitting(world, n) for n in range(100)), unfit(world, 0)], course),
+        ([fitting(world, 100)], course),  # handed over before the refusal
+        ([fitting(world, 101)], other),
+    )
+    prepared = [(kernel.prepare(steps), course) for steps, course in batches]
+    handed = [asyncio.create_task(kernel.apply(*batch)) for batch in prepared]
+    refused, passed_over, done = await asyncio.gather(*handed, return_exceptions=True)
+    assert isinstance(refused, list)
+    assert [failure.errno for failure in refused] == [errno.EINVAL]
+    assert isinstance(passed_over, PassedOver)
+    assert done == []
+    assert (course.over, other.over) == (True, False)
+    assert await keys(kernel, "ni0") == [fitting(world, n).address.key for n in (*range(100), 101)]
+    with pytest.raises(PassedOver):  # and when it is handed over afterwards
+        await kernel.apply(kernel.prepare([fitting(world, 100)]), course)
+
+
+async def test_a_member_that_does_not_exist_ends_the_course(kernel: Kernel, world: World) -> None:
+    kernel.links(("ni0", "ni9"))
+    course = Course()
+    lost = add(world, "10.0.0.1/16", "ni9")
+    prepared = [kernel.prepare([lost]), kernel.prepare([fitting(world, 0)])]
+    handed = [asyncio.create_task(kernel.apply(batch, course)) for batch in prepared]
+    failures, passed_over = await asyncio.gather(*handed, return_exceptions=True)
+    assert isinstance(failures, list)
+    assert [(f.step, f.errno) for f in failures] == [(lost, errno.ENODEV)]
+    assert isinstance(passed_over, PassedOver)
+    assert await keys(kernel, "ni0") == []
+
+
+async def test_batches_are_carried_out_in_the_order_in_which_they_are_handed_over(
+    kernel: Kernel, world: World
+) -> None:
+    """Long ones, short ones and those with IPv6 take ways of their own."""
+    kernel.links(("ni0",))
+    course = Course()
+    sizes = (300, 1, 40, 1, 1, 200)
+    order = [fitting(world, n).address.key for n in range(sum(sizes))]
+    batches, taken = list[list[Step]](), 0
+    for number, size in enumerate(sizes):
+        steps: list[Step] = [fitting(world, n) for n in range(taken, taken + size)]
+        taken += size
+        batches.append([*steps, add(world, f"2001:db8::{number + 1:x}/64", "ni0")])
+        batches.append([add(world, f"192.0.2.{number + 1}/24", "ni0")])
+    prepared = [kernel.prepare(steps) for steps in batches]
+    handed = [asyncio.create_task(kernel.apply(batch, course)) for batch in prepared]
+    assert await asyncio.gather(*handed) == [[] for _ in batches]
+    found = await keys(kernel, "ni0")
+    assert [key for key in found if key.startswith("10.")] == order
+    assert [key for key in found if key.startswith("192.")] == [
+        f"192.0.2.{n + 1}/24" for n in range(len(sizes))
+    ]

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from ipmp.kernel.encoding import Encoded, encode, is_already_so
 from ipmp.kernel.multipath import parse_spread
-from ipmp.kernel.protocol import Changes, Failure, Prepared
+from ipmp.kernel.protocol import Changes, Course, Failure, PassedOver, Prepared
 from ipmp.plan import Step
 from ipmp.probing import Inquiry, Nearby
 from ipmp.world import (
@@ -263,19 +263,19 @@ class Connection:
         """Encode steps for the members as they are now."""
         return encode(steps, self._links)
 
-    async def apply(self, prepared: Prepared) -> list[Failure]:
+    async def apply(self, prepared: Prepared, course: Course | None = None) -> list[Failure]:
         """Carry out steps in order and return those that the kernel refused."""
         assert isinstance(prepared, Encoded)
+        course = course or Course()
         async with self._turn:
-            self._may_fail()
-            threaded = self._random.random() < self._faults.threaded
-            refusals: list[Failure] = []
-            for step, message in zip(prepared.possible, prepared.messages, strict=True):
-                await self._spend(threaded)
-                refusals += self._send(step, message)
-            gone = os.strerror(errno.ENODEV)
-            refusals += [Failure(step, errno.ENODEV, gone) for step in prepared.gone]
-            await self._spend(threaded)
+            if course.over:
+                raise PassedOver
+            try:
+                refusals = await self._carry_out(prepared)
+            except OSError:
+                course.over = True
+                raise
+            course.over = course.over or bool(refusals)
         held = {
             (h.key, name)
             for name, link in self._links.items()
@@ -283,6 +283,17 @@ class Connection:
             for h in device.ipv6
         }
         return [refusal for refusal in refusals if not is_already_so(refusal, held)]
+
+    async def _carry_out(self, prepared: Encoded) -> list[Failure]:
+        self._may_fail()
+        threaded = self._random.random() < self._faults.threaded
+        refusals: list[Failure] = []
+        for step, message in zip(prepared.possible, prepared.messages, strict=True):
+            await self._spend(threaded)
+            refusals += self._send(step, message)
+        await self._spend(threaded)
+        gone = os.strerror(errno.ENODEV)
+        return refusals + [Failure(step, errno.ENODEV, gone) for step in prepared.gone]
 
     def _send(self, step: Step, message: bytes) -> Iterator[Failure]:
         """Carry out one message, unless the kernel refuses it."""

@@ -269,7 +269,7 @@ def test_a_stop_is_not_lost_when_the_kernel_fails_at_that_moment(
 
         stopped: list[asyncio.Task[object]] = []
 
-        async def apply(prepared: object) -> list[Failure]:
+        async def apply(prepared: object, course: object) -> list[Failure]:
             stopped.extend(t for t in asyncio.all_tasks() if t.get_name() == "group ipmp0")
             stopped[0].cancel()
             raise OSError(errno.ENOBUFS, "No buffer space available")

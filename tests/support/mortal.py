@@ -11,6 +11,7 @@ the file it lives on.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ from ipmp import announce
 from ipmp.cli import mpathd
 from ipmp.intent import IntentStore
 from ipmp.kernel.linux import LinuxKernel
-from ipmp.kernel.protocol import Failure, Prepared
+from ipmp.kernel.protocol import Course, Failure, PassedOver, Prepared
 
 VARIABLE = "MPATHD_DIES_AFTER"
 
@@ -64,11 +65,20 @@ class MortalKernel(LinuxKernel):
 
     announce = mortal(LinuxKernel.announce)
 
-    async def apply(self, prepared: Prepared) -> list[Failure]:
-        failures = []
-        for step in prepared.steps:
-            failures += await super().apply(self.prepare([step]))
-            fate.stepped()
+    def __init__(self) -> None:
+        super().__init__()
+        self._one_by_one = asyncio.Lock()
+
+    async def apply(self, prepared: Prepared, course: Course | None = None) -> list[Failure]:
+        course = course or Course()
+        async with self._one_by_one:
+            if course.over:
+                raise PassedOver
+            failures = []
+            for step in prepared.steps:
+                failures += await super().apply(self.prepare([step]))
+                fate.stepped()
+            course.over = course.over or bool(failures)
         return failures
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence, Set
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
 from itertools import chain
 
 import msgspec
@@ -19,7 +18,7 @@ from ipmp.daemon.pulse import Pulse
 from ipmp.daemon.setbacks import Setbacks
 from ipmp.decision import Decision
 from ipmp.fighting import Fights, Identity, is_repair
-from ipmp.kernel.protocol import Failure, Prepared
+from ipmp.kernel.protocol import Course, Failure, PassedOver, Prepared
 from ipmp.placement import Placement, RoutePlacement
 from ipmp.plan import (
     AddAddress,
@@ -34,6 +33,9 @@ from ipmp.plan import (
 )
 from ipmp.spread import Spread
 from ipmp.world import Snapshot
+
+#: Batches that the kernel has at a time: one that it is busy with, and one for when it is through.
+AHEAD = 2
 
 PAUSE = 50  # announcements that are sent before others may run
 
@@ -57,18 +59,44 @@ class _Batch(msgspec.Struct):
     changes: Sequence[Step]
     arrivals: Sequence[Announce]
     prepared: Prepared | None
+    applying: asyncio.Task[None] | None = None
     failures: Sequence[Failure] = ()
     unannounced: Sequence[Announce] = ()  # of the arrivals, once it is carried out
 
 
 class _Pass(msgspec.Struct):
-    """Work in progress."""
+    """Work in progress: batches that are planned, with the kernel, or done and not booked yet."""
 
     work: Work
     noticed: float  # when its cause was noticed, monotonic
     decisions: list[Decision]
-    done: deque[_Batch] = msgspec.field(default_factory=deque)  # carried out, not booked yet
+    batches: Iterator[list[Step]] | None  # still to be planned
+    course: Course = msgspec.field(default_factory=Course)
+    planned: deque[_Batch] = msgspec.field(default_factory=deque)
+    under_way: deque[_Batch] = msgspec.field(default_factory=deque)
+    done: deque[_Batch] = msgspec.field(default_factory=deque)
     taken: list[Step] = msgspec.field(default_factory=list)  # by the kernel, of what is booked
+    begun: bool = False  # with a batch, so that a pass that is always interrupted gets on, too
+    acted: bool = False  # another pass should follow
+
+    def unannounced(self) -> _Batch | None:
+        """The first batch that is done and has something to be announced."""
+        return next((batch for batch in self.done if batch.unannounced), None)
+
+    def may_begin(self) -> bool:
+        """Whether the kernel can have the next batch.
+
+        For one without arrivals nobody waits, but maybe for the announcement of those before it.
+        """
+        if not self.planned or len(self.under_way) >= AHEAD:
+            return False
+        awaited = self.unannounced() or any(batch.arrivals for batch in self.under_way)
+        return bool(self.planned[0].arrivals) or not awaited
+
+    def may_book(self) -> bool:
+        """Whether there is something to book, and no announcement would wait for that."""
+        coming = chain(self.planned, self.under_way)
+        return bool(self.done) and not any(batch.arrivals for batch in coming)
 
 
 class Executor:
@@ -105,58 +133,54 @@ class Executor:
     ) -> bool:
         """Carry out the plan; True when another pass should follow.
 
-        While the kernel is busy with a batch, the last one is announced and the next one planned;
-        the books can wait until nobody waits for an announcement. Stops at the first refusal and
-        when interrupted: the next pass starts from a new reading. What was decided is appended to
-        `decisions`, also when it stops.
+        Stops at the first refusal and when interrupted: the next pass starts from a new reading.
+        What was decided is appended to `decisions`, also when it stops.
         """
         waiting = self.setbacks.begin(self._context.monotonic())
         progress = Progress(self._announcer, work.quiet, work.dead, waiting | work.held)
-        going = _Pass(work, self.noticed, decisions)
+        tests = self.config.probe.test_addresses
+        batches = plan(work.placements, work.routes, work.snapshot, progress, tests, work.spread)
+        going = _Pass(work, self.noticed, decisions, batches)
         try:
-            return await self._carry_out(going, progress, interrupted)
+            size = len(work.placements) + len(work.routes) + len(work.spread.spreadings)
+            self._prepare(going, await aside(size, next, batches, None))
+            while await self._advance(going, interrupted):
+                pass
+            return going.acted
         finally:
+            await self._end(going)
             while going.done:
                 self._book(going, going.done.popleft())
             decisions += self.setbacks.end(going.taken, self._context.monotonic())
 
-    async def _carry_out(
-        self, going: _Pass, progress: Progress, interrupted: Callable[[], bool]
-    ) -> bool:
-        acted, work = False, going.work
-        tests = self.config.probe.test_addresses
-        batches = plan(work.placements, work.routes, work.snapshot, progress, tests, work.spread)
-        size = len(work.placements) + len(work.routes) + len(work.spread.spreadings)
-        batch = self._prepare(await aside(size, next, batches, None))
-        while batch is not None:
-            if not batch.arrivals:  # nobody waits for it, but for what came before it
-                await self._announce(going)
-            async with self._applying(going, batch):
-                await asyncio.sleep(0)  # the kernel is through with a batch of few by then
-                await self._announce(going)
-                following = await self._next(batches)
-                if not batch.arrivals:
-                    await self._book_all(going)
-            acted = acted or batch.prepared is not None
-            if batch.failures or interrupted():
-                acted = True
-                break
-            batch = following
-        await self._announce(going)
-        await self._book_all(going)
-        return acted
+    async def _advance(self, going: _Pass, interrupted: Callable[[], bool]) -> bool:
+        """Do what is most urgent now; False when nothing is left to do.
 
-    async def _next(self, batches: Iterator[list[Step]]) -> _Batch | None:
-        """Plan and prepare the next batch; empty ones only let others run."""
-        steps: list[Step] | None = []
-        while steps == []:
-            await asyncio.sleep(0)
-            steps = next(batches, None)
-        return self._prepare(steps)
+        The kernel should have something to do; what has arrived should be announced; the next batch
+        should be ready when the kernel can have it. The books can wait.
+        """
+        self._collect(going, interrupted)
+        if going.may_begin():
+            self._begin(going, going.planned.popleft())
+        elif (batch := going.unannounced()) is not None:
+            self._speak(batch.unannounced[:PAUSE])
+            batch.unannounced = batch.unannounced[PAUSE:]
+        elif going.batches is not None and len(going.planned) < AHEAD:
+            self._prepare(going, next(going.batches, None))
+        elif going.may_book():
+            self._book(going, going.done.popleft())
+        elif going.under_way:
+            await asyncio.wait(_tasks(going)[:1])  # which goes on when we are cancelled
+        else:
+            return False
+        await asyncio.sleep(0)
+        return True
 
-    def _prepare(self, steps: Sequence[Step] | None) -> _Batch | None:
-        if steps is None:
-            return None
+    def _prepare(self, going: _Pass, steps: Sequence[Step] | None) -> None:
+        """Make the next batch of the plan ready, if there is one; empty ones let others run."""
+        if not steps:
+            going.batches = going.batches if steps is not None else None
+            return
         changes = [step for step in steps if type(step) is not Announce]
         arrivals = [step for step in steps if type(step) is Announce]
         self.acting = self.acting or bool(changes)
@@ -165,36 +189,47 @@ class Executor:
         deleted = ((s.key, s.member) for s in changes if type(s) is DeleteAddress)
         self._announcer.withdraw(chain(added, deleted))
         prepared = self._context.kernel.prepare(changes) if changes else None
-        return _Batch(changes, arrivals, prepared)
+        going.planned.append(_Batch(changes, arrivals, prepared))
 
-    @asynccontextmanager
-    async def _applying(self, going: _Pass, batch: _Batch) -> AsyncIterator[None]:
-        """Let the kernel carry it out meanwhile."""
-        applying = asyncio.create_task(self._apply(going, batch))
-        try:
-            yield
-        except BaseException:  # a cancellation, which no failure of the kernel may replace
-            with suppress(OSError):
-                await applying
-            raise
-        await applying
+    def _begin(self, going: _Pass, batch: _Batch) -> None:
+        """Hand it to the kernel, which may still be busy with the one before."""
+        going.begun = True
+        going.acted = going.acted or batch.prepared is not None
+        batch.applying = asyncio.create_task(self._apply(going, batch))
+        going.under_way.append(batch)
+
+    def _collect(self, going: _Pass, interrupted: Callable[[], bool]) -> None:
+        """Take back what the kernel is through with, and drop the plan when the course is over.
+
+        Raises OSError when the kernel failed as a whole.
+        """
+        while going.under_way and (applying := _tasks(going)[0]).done():
+            going.under_way.popleft()
+            applying.result()
+        if going.begun and interrupted():
+            going.course.over = going.acted = True
+        if going.course.over:
+            going.batches = None
+            going.planned.clear()
+
+    async def _end(self, going: _Pass) -> None:
+        """Let the kernel finish the batch that it has begun, but no other one."""
+        going.course.over = True
+        await asyncio.gather(*_tasks(going), return_exceptions=True)
 
     async def _apply(self, going: _Pass, batch: _Batch) -> None:
         """Carry it out; after a refusal nothing of it is announced."""
         if batch.prepared is not None:
-            batch.failures = await self._context.kernel.apply(batch.prepared)
+            try:
+                batch.failures = await self._context.kernel.apply(batch.prepared, going.course)
+            except PassedOver:
+                return
             self._pulse.beat()
         if batch.failures:
+            going.course.over = True
             batch.arrivals = ()
         batch.unannounced = batch.arrivals
         going.done.append(batch)
-
-    async def _announce(self, going: _Pass) -> None:
-        """Announce what has been carried out and not been announced yet."""
-        while (batch := next((b for b in going.done if b.unannounced), None)) is not None:
-            self._speak(batch.unannounced[:PAUSE])
-            batch.unannounced = batch.unannounced[PAUSE:]
-            await asyncio.sleep(0)
 
     def _speak(self, steps: Iterable[Announce]) -> None:
         """Send or queue them; an urgent one that cannot be sent now is tried again in its turn."""
@@ -208,12 +243,6 @@ class Executor:
                 self._announcer.planned(key, member, rate)
         for member, keys in sent.items():
             self._announcer.urgent(keys, member, rate, self._context.monotonic())
-
-    async def _book_all(self, going: _Pass) -> None:
-        """Book what was done, and let others run in between."""
-        while going.done:
-            self._book(going, going.done.popleft())
-            await asyncio.sleep(0)
 
     def _book(self, going: _Pass, batch: _Batch) -> None:
         """Book what the kernel has done of a batch, and who speaks for its addresses now."""
@@ -248,3 +277,8 @@ class Executor:
             case MakeSpread(spreading=spreading):
                 return self._books.rerouted(spreading.route, spreading.members, snapshot)
         return None
+
+
+def _tasks(going: _Pass) -> list[asyncio.Task[None]]:
+    """What the kernel is busy with, in order."""
+    return [batch.applying for batch in going.under_way if batch.applying is not None]

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from ipmp.kernel import codec, ethtool, frames, link_codec, route_codec
+from ipmp.kernel.batches import Batches, Refused
 from ipmp.kernel.encoding import AddressEvent, Encoded, encode, is_already_so, is_doubtful
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.multipath import parse_spread
 from ipmp.kernel.nearby import read_nearby
-from ipmp.kernel.netlink import NLM_F_REPLACE, Message, Refused, Requests
+from ipmp.kernel.netlink import NLM_F_REPLACE, Message, Requests
 from ipmp.kernel.probes import ProbeSockets
-from ipmp.kernel.protocol import Changes, Failure, Prepared
+from ipmp.kernel.protocol import Changes, Course, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
 from ipmp.plan import ShiftRoute, Step
 from ipmp.probing import Inquiry, Nearby
@@ -47,8 +48,9 @@ class LinuxKernel:
     """Implements `protocol.Kernel` for the network namespace that the process is in."""
 
     def __init__(self) -> None:
+        self._batches = Batches()
         self._requests = Requests()
-        self._poll = Requests()  # carrier is asked while a batch is under way
+        self._poll = Requests()  # carrier is asked while a dump is under way
         self._events: Events | None = None
         self._local_routes = Events(())
         self._sender = frames.Sender()
@@ -66,7 +68,8 @@ class LinuxKernel:
         if self._events is not None:
             asyncio.get_running_loop().remove_reader(self._events.fileno())
             self._events.close()
-        for closing in (self._requests, self._poll, self._local_routes, self._sender):
+        requests = self._batches, self._requests, self._poll
+        for closing in (*requests, self._local_routes, self._sender):
             closing.close()
 
     # Watching -----------------------------------------------------------------------------------
@@ -84,7 +87,7 @@ class LinuxKernel:
                     RTNLGRP_IPV4_ROUTE,
                     RTNLGRP_IPV6_ROUTE,
                 ),
-                ignored_port=self._requests.port,
+                ignored_port=self._batches.port,
             )
             asyncio.get_running_loop().add_reader(self._events.fileno(), self._read_events)
 
@@ -240,28 +243,29 @@ class LinuxKernel:
     def prepare(self, steps: Sequence[Step]) -> Prepared:
         """Encode the steps; those of members that do not exist are refused when applied."""
         encoded = encode(steps, self._links)
-        encoded.chunks = self._requests.chunks(encoded.messages)
+        encoded.chunks = self._batches.chunks(encoded.messages)
         return encoded
 
-    async def apply(self, prepared: Prepared) -> list[Failure]:
+    async def apply(self, prepared: Prepared, course: Course | None = None) -> list[Failure]:
         """Carry out steps in order and return those that the kernel refused.
 
-        IPv6 additions are done only when the kernel's own local route is there: the ACK of
-        RTM_NEWADDR comes too early (pyroute2-eval 3.2).
+        The next batch waits for one with IPv6, whose events must be known to be ours when they
+        come, and for one with members that do not exist, which ends its course.
         """
         assert isinstance(prepared, Encoded)
+        course = course or Course()
         async with self._turn:
             self._expect(prepared)
-            if not any(kind == codec.RTM_NEWADDR for kind, _, _ in self._expected):
-                return await self._failures(prepared, await self._requests.send(prepared.chunks))
-            self._local_routes.join(RTNLGRP_IPV6_ROUTE)
-            try:
-                refused = await self._requests.send(prepared.chunks)
-                await self._await_local_routes(_new_ipv6(prepared, refused))
-            finally:
-                self._local_routes.leave(RTNLGRP_IPV6_ROUTE)
-                self._local_routes.read()
-            return await self._failures(prepared, refused)
+            adding = any(kind == codec.RTM_NEWADDR for kind, _, _ in self._expected)
+            if adding:
+                self._local_routes.join(RTNLGRP_IPV6_ROUTE)
+            sending = self._batches.send(prepared.chunks, course)
+            if adding:
+                await self._await_local_routes(prepared, sending)
+            elif prepared.ipv6_events or prepared.gone:
+                await sending
+            course.over = course.over or bool(prepared.gone)
+        return await self._failures(prepared, await sending)
 
     async def _failures(self, prepared: Encoded, refused: Iterable[Refused]) -> list[Failure]:
         """The steps that are not as they should be now."""
@@ -283,11 +287,18 @@ class LinuxKernel:
             self._read_events()
         self._expected = set(prepared.ipv6_events.values())
 
-    async def _await_local_routes(self, pending: set[tuple[int, str]]) -> None:
+    async def _await_local_routes(
+        self, prepared: Encoded, sending: Awaitable[list[Refused]]
+    ) -> None:
+        """IPv6 additions are done only when the kernel's own local route is there.
+
+        The ACK of RTM_NEWADDR comes too early (pyroute2-eval 3.2).
+        """
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
-        loop.add_reader(self._local_routes.fileno(), readable.set)
         try:
+            pending = _new_ipv6(prepared, await sending)
+            loop.add_reader(self._local_routes.fileno(), readable.set)
             async with asyncio.timeout(LOCAL_ROUTE_SECONDS):
                 while pending:
                     await readable.wait()
@@ -298,6 +309,8 @@ class LinuxKernel:
             return  # the address is there; the worst is a packet lost on arrival
         finally:
             loop.remove_reader(self._local_routes.fileno())
+            self._local_routes.leave(RTNLGRP_IPV6_ROUTE)
+            self._local_routes.read()
 
     # Packets ------------------------------------------------------------------------------------
 

@@ -1,9 +1,7 @@
-"""NETLINK_ROUTE transport: requests, batches with one ACK a chunk, dumps.
+"""NETLINK_ROUTE transport: messages, questions and dumps.
 
 Small on purpose: it is the data path. Messages are bytes built by `codec`; this module numbers
-them, sends them and reads what comes back. 92-99 % of a batch is the kernel's own time
-(pyroute2-eval 2), so a chunk is a few `sendmsg` and one ACK; errors are always answered, also
-without NLM_F_ACK, so every failing message is known by its sequence number.
+questions, sends them and reads what comes back. Changes go through `batches`.
 """
 
 from __future__ import annotations
@@ -14,14 +12,10 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
-
-from ipmp.kernel.chunks import Chunk, cut
 
 HEADER = struct.Struct("=IHHII")  # nlmsg_len, type, flags, seq, pid
 ERROR = struct.Struct("=i")
@@ -51,32 +45,12 @@ RECEIVE_BYTES = 1 << 16
 SHORT_BYTES = 1 << 12  # of a datagram that is read at a stretch with the next one
 REQUEST_BUFFER_BYTES = 4 << 20
 
-#: What one sendmsg should take at most: where kernels are not preempted, the loop may have to wait
-#: for its end. Not much less: after each, the sending thread waits for its turn in Python, and a
-#: busy loop gives it late.
-SEND_SECONDS = 0.0025
-
-#: A batch that should take no longer is sent by the loop itself, a longer one by a thread: the
-#: kernel's RTNL lock is one for the whole machine, and what it waits for the loop must not.
-INLINE_SECONDS = 0.0005
-PACE_SECONDS = 80e-6  # a message, until measured; 11 us are usual, 140 among ten thousand addresses
-PACE_MESSAGES = 8  # of so many, at least, what one message takes is learnt
-FORGET_SECONDS = 0.1  # after a pause what was learnt is forgotten
-
 DUMP_ATTEMPTS = 10
 
 #: No such table, interface or family: nothing to list, not a failure.
 NOTHING_TO_LIST = (errno.EOPNOTSUPP, errno.ENODEV, errno.ENOENT)
 
 T = TypeVar("T")
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """One message of a batch that the kernel refused."""
-
-    index: int  # position in the batch
-    errno: int
-    text: str
 
 
 class NetlinkError(OSError):
@@ -130,26 +104,19 @@ class Requests:
     """The request socket: one conversation at a time, answers matched by sequence number."""
 
     def __init__(self) -> None:
-        self._socket = open_socket(REQUEST_BUFFER_BYTES)
-        for option in (NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK):
-            self._socket.setsockopt(SOL_NETLINK, option, 1)
-        self._sequence = int(time.monotonic()) & 0xFFFFFF
-        self._turn = asyncio.Lock()
-        self._paces: dict[int, float] = {}  # seconds that a message took, by type
-        self._paced = 0.0  # when that was measured
-        self._thread = ThreadPoolExecutor(1, "rtnetlink")
-        self.port: int = self._socket.getsockname()[0]
+        self._socket = open_request_socket()
+        self._sequence = first_sequence()
+        self._turn = asyncio.Lock()  # of dumps
 
     def close(self) -> None:
         """Close the socket."""
-        self._thread.shutdown()
         self._socket.close()
 
     def ask(self, message: bytes) -> bytes:
         """Send one request whose answer is one message (RTM_GETLINK) and return its payload.
 
         Synchronous: the kernel answers inside `sendmsg`. Raises NetlinkError. Must not be called
-        while a batch or dump of this socket is under way; use a socket of its own for polling.
+        while a dump of this socket is under way; use a socket of its own for polling.
         """
         sequence = self._next()
         self._socket.send(_numbered(message, sequence))
@@ -158,7 +125,7 @@ class Requests:
                 if answer.sequence != sequence:
                     continue
                 if answer.type == NLMSG_ERROR:
-                    raise _error(answer)
+                    raise error_of(answer)
                 return answer.payload
 
     def look(self, message: bytes) -> bytes:
@@ -168,22 +135,6 @@ class Requests:
         """
         self._socket.send(message)
         return self._receive()
-
-    def chunks(self, batch: Sequence[bytes]) -> list[Chunk]:
-        """Number the messages of a batch and cut it into chunks, ready to be sent."""
-        first, self._sequence = self._sequence + 1, self._sequence + len(batch)
-        return cut(batch, first)
-
-    async def send(self, chunks: Sequence[Chunk]) -> list[Refused]:
-        """Send a batch, in order, and return the messages that were refused."""
-        if not chunks:
-            return []
-        async with self._turn:
-            if time.perf_counter() - self._paced > FORGET_SECONDS:
-                self._paces.clear()
-            if sum(len(c.ends) * self._pace(c) for c in chunks) < INLINE_SECONDS:
-                return self._send_all(chunks)
-            return await self._send_aside(chunks)
 
     async def dump(self, message: bytes, parse: Callable[[Message], T | None]) -> list[T]:
         """List what `parse` makes of each message of a consistent dump (None leaves one out).
@@ -214,7 +165,7 @@ class Requests:
                     continue
                 consistent = consistent and not part.flags & NLM_F_DUMP_INTR
                 if part.type in (NLMSG_DONE, NLMSG_ERROR):
-                    error = _error(part)
+                    error = error_of(part)
                     if error.errno and error.errno not in NOTHING_TO_LIST:
                         raise error
                     return found, consistent
@@ -236,60 +187,6 @@ class Requests:
             part.sequence == sequence and part.type in ends for part in messages(self._receive())
         ):
             pass
-
-    async def _send_aside(self, chunks: Sequence[Chunk]) -> list[Refused]:
-        """Let the thread send them, and wait until it begins.
-
-        It needs the interpreter for that. Were it to take it from a loop that goes on, that would
-        last for up to a millisecond; so long the kernel had nothing to do.
-        """
-        begins = Lock()
-        begins.acquire()
-
-        def send() -> list[Refused]:
-            begins.release()
-            return self._send_all(chunks)
-
-        sending = asyncio.get_running_loop().run_in_executor(self._thread, send)
-        begins.acquire()
-        return await sending
-
-    def _send_all(self, chunks: Sequence[Chunk]) -> list[Refused]:
-        refused: list[Refused] = []
-        for chunk in chunks:
-            self._send_chunk(chunk)
-            self._read_answers(chunk, refused)
-        return refused
-
-    def _send_chunk(self, chunk: Chunk) -> None:
-        """Send it in parts that take the kernel a short while each, by what the last one took."""
-        wire, sent, position = memoryview(chunk.wire), 0, 0
-        while sent < len(chunk.ends):
-            most = max(1, int(SEND_SECONDS / self._pace(chunk)))
-            count = min(most, len(chunk.ends) - sent)
-            end = chunk.ends[sent + count - 1]
-            began = time.perf_counter()
-            self._socket.send(wire[position:end])
-            if count >= min(most, PACE_MESSAGES):
-                self._paced = time.perf_counter()
-                self._paces[chunk.kind] = (self._paced - began) / count
-            sent, position = sent + count, end
-
-    def _pace(self, chunk: Chunk) -> float:
-        return self._paces.get(chunk.kind, PACE_SECONDS)
-
-    def _read_answers(self, chunk: Chunk, refused: list[Refused]) -> None:
-        """Read up to the ACK, or refusal, of the last message."""
-        while True:
-            for answer in messages(self._receive()):
-                if answer.type != NLMSG_ERROR or not chunk.first <= answer.sequence <= chunk.last:
-                    continue
-                error = _error(answer)
-                if error.errno:
-                    index = chunk.start + answer.sequence - chunk.first
-                    refused.append(Refused(index, error.errno, error.strerror or ""))
-                if answer.sequence == chunk.last:
-                    return
 
     def _next(self) -> int:
         self._sequence += 1
@@ -313,11 +210,24 @@ def open_socket(receive_bytes: int) -> socket.socket:
     return opened
 
 
+def open_request_socket() -> socket.socket:
+    """One for requests: strict, with the kernel's own words in refusals, and no echo of them."""
+    opened = open_socket(REQUEST_BUFFER_BYTES)
+    for option in (NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK):
+        opened.setsockopt(SOL_NETLINK, option, 1)
+    return opened
+
+
+def first_sequence() -> int:
+    """Where a socket begins to number: not where one before it did, with the same port."""
+    return int(time.monotonic()) & 0xFFFFFF
+
+
 def _numbered(message: bytes, sequence: int) -> bytes:
     return message[:8] + _U32.pack(sequence) + message[12:]
 
 
-def _error(answer: Message) -> NetlinkError:
+def error_of(answer: Message) -> NetlinkError:
     """Decode NLMSG_ERROR or NLMSG_DONE; code 0 is an ACK, or a dump that went well.
 
     The kernel's own text (extended ACK) is used when there is one.

@@ -36,6 +36,16 @@ class Prepared(msgspec.Struct):
     steps: Sequence[Step]
 
 
+class Course(msgspec.Struct):
+    """Batches of which each needs those before it, and which may be handed over ahead."""
+
+    over: bool = False  # no further one is begun: a step was refused, or nobody wants it any more
+
+
+class PassedOver(Exception):
+    """Nothing of a batch has been done, because its course is over."""
+
+
 class QuietCounter(Protocol):
     """Counts unicast packets that still arrive for addresses that left a member."""
 
@@ -86,8 +96,12 @@ class Kernel(Protocol):
     def prepare(self, steps: Sequence[Step]) -> Prepared:
         """Make steps (announcements excluded) ready, maybe while others are carried out."""
 
-    async def apply(self, prepared: Prepared) -> list[Failure]:
-        """Carry out steps in order and return those refused."""
+    async def apply(self, prepared: Prepared, course: Course | None = None) -> list[Failure]:
+        """Carry out steps in order and return those refused.
+
+        Batches are carried out in the order in which they are handed over, each after the one
+        before. A refusal ends the course: of its further batches nothing is done (`PassedOver`).
+        """
 
     def announce(self, key: str, member: str) -> None:
         """Send one announcement from a member; raises OSError, EOPNOTSUPP when it never can."""

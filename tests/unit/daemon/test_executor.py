@@ -15,7 +15,7 @@ from ipmp.daemon.executor import Executor, Work
 from ipmp.daemon.moves import Books
 from ipmp.daemon.pulse import Pulse
 from ipmp.decision import Decision, Kind, Reason
-from ipmp.kernel.protocol import Failure, Prepared
+from ipmp.kernel.protocol import Course, Failure, PassedOver, Prepared
 from ipmp.model import MoveReason
 from ipmp.placement import Placement
 from ipmp.plan import AddAddress, Step
@@ -30,16 +30,28 @@ class Kernel:
     def __init__(self, log: list[str]) -> None:
         self.before: Callable[[Sequence[Step]], None] = lambda steps: None
         self.refuses: Callable[[Step], bool] = lambda step: False
+        self.handed = self.begun = 0  # batches
+        self.waiting: list[int] = []  # those handed over at the end of each
+        self.turns = 1  # of the loop, that each of them takes
         self._log = log
+        self._turn = asyncio.Lock()
 
     def prepare(self, steps: Sequence[Step]) -> Prepared:
         return Prepared(steps)
 
-    async def apply(self, prepared: Prepared) -> list[Failure]:
-        self.before(prepared.steps)
-        refused = [step for step in prepared.steps if self.refuses(step)]
-        self._log += (type(step).__name__ for step in prepared.steps if step not in refused)
-        await asyncio.sleep(0)  # as a kernel that lets the loop go on meanwhile
+    async def apply(self, prepared: Prepared, course: Course) -> list[Failure]:
+        self.handed += 1
+        async with self._turn:
+            if course.over:
+                raise PassedOver
+            self.begun += 1
+            self.before(prepared.steps)
+            refused = [step for step in prepared.steps if self.refuses(step)]
+            self._log += (type(step).__name__ for step in prepared.steps if step not in refused)
+            for _ in range(self.turns):  # as a kernel that lets the loop go on meanwhile
+                await asyncio.sleep(0)
+            self.waiting.append(self.handed - self.begun)
+            course.over = course.over or bool(refused)
         return [Failure(step, 1, "not permitted") for step in refused]
 
 
@@ -178,6 +190,25 @@ async def test_of_a_batch_with_a_refusal_nothing_is_announced_and_the_rest_is_tr
     assert hands.books.kernel_refusals == 1
 
 
+async def test_the_kernel_has_the_next_batch_before_it_is_through_with_the_last() -> None:
+    hands = Hands()
+    kernel = hands.context.kernel
+    kernel.turns = 20
+    assert await hands.carry_out()
+    assert kernel.waiting == [1, 1, 0, 1, 1, 0], "additions, the anchor, deletions"
+
+
+@pytest.mark.parametrize("how", ["refused", "interrupted"])
+async def test_a_batch_that_was_handed_over_is_not_carried_out_after_the_end(how: str) -> None:
+    hands = Hands()
+    kernel = hands.context.kernel
+    kernel.turns = 20
+    kernel.refuses = lambda step: how == "refused"
+    assert await hands.carry_out(lambda: how == "interrupted" and kernel.handed == 2)
+    assert (kernel.handed, kernel.begun) == (2, 1)
+    assert len(hands.moved) == len(hands.booked_at("b")) == hands.context.log.count("AddAddress")
+
+
 async def test_the_time_of_a_move_runs_from_its_cause_although_another_one_comes_meanwhile() -> (
     None
 ):
@@ -197,7 +228,7 @@ async def test_a_batch_that_the_kernel_did_at_once_is_announced_before_the_next_
     log = hands.context.log
     prepare = hands.context.kernel.prepare
 
-    async def apply(prepared: Prepared) -> list[Failure]:
+    async def apply(prepared: Prepared, course: Course) -> list[Failure]:
         log.extend(type(step).__name__ for step in prepared.steps)
         return []
 
