@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ipmp.kernel import codec, netlink, route_codec
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.linux import LinuxKernel
-from ipmp.kernel.netlink import Message, Requests
+from ipmp.kernel.netlink import Message, Part, Requests
 from ipmp.kernel.protocol import Kernel
 from ipmp.plan import AddAddress
 from ipmp.world import AF_INET, AF_INET6, SCOPE_LINK, Address, DataAddress
@@ -68,6 +68,33 @@ async def test_of_dumps_that_are_always_interrupted_the_last_counts(
     requests = Requests()
     assert set(await reading.read(requests)) >= set(MANY)
     assert reading.starts == netlink.DUMP_ATTEMPTS
+    requests.close()
+
+
+async def test_what_a_dump_tells_again_is_not_parsed_again(kernel: Kernel, world: World) -> None:
+    batch(*(f"addr add {key} dev ni0" for key in MANY))
+    parsed: list[str] = []
+
+    def parse(message: Message) -> str:
+        parsed.append(codec.parse_address(message.payload, "").key)
+        return parsed[-1]
+
+    requests, known = Requests(), dict[bytes, Part[str]]()
+
+    async def read() -> list[str]:
+        parsed.clear()
+        return await requests.dump(codec.address_dump(AF_INET), parse, known)
+
+    await read()  # the kernel has learnt how large the buffer is
+    first = await read()
+    assert first == parsed
+    assert set(MANY) <= set(first)
+    assert await read() == first
+    assert parsed == []
+    world.delete_address(MANY[-1], "ni0")
+    world.add_address("10.0.100.1/16", "ni0")
+    assert await read() == [*(key for key in first if key != MANY[-1]), "10.0.100.1/16"]
+    assert 0 < len(parsed) < len(MANY) / 2
     requests.close()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from ipmp.kernel.encoding import AddressEvent, Encoded, encode, is_already_so, i
 from ipmp.kernel.events import Events, is_local_route
 from ipmp.kernel.multipath import parse_spread
 from ipmp.kernel.nearby import read_nearby
-from ipmp.kernel.netlink import NLM_F_REPLACE, Message, Requests
+from ipmp.kernel.netlink import NLM_F_REPLACE, Message, Part, Requests
 from ipmp.kernel.probes import ProbeSockets
 from ipmp.kernel.protocol import Changes, Course, Failure, Prepared
 from ipmp.kernel.quiet import QuietMonitor
@@ -56,7 +57,9 @@ class LinuxKernel:
         self._sender = frames.Sender()
         self._links: dict[str, Link] = {}
         self._link_answers: dict[str, link_codec.Answer] = {}
-        self._found: dict[int, dict[bytes, Address]] = {}  # addresses last read, by family, payload
+        #: Members by index, and what was told, in the last dump of each kind.
+        self._named: dict[tuple[Any, ...], dict[int, str]] = {}
+        self._told: dict[tuple[Any, ...], dict[bytes, Part[Any]]] = {}
         self._routes: dict[str, set[RouteKey]] = {}  # of members, when they were last read
         self._expected: set[AddressEvent] = set()  # IPv6 address events that we will cause
         self._turn = asyncio.Lock()  # of apply
@@ -206,29 +209,26 @@ class LinuxKernel:
         return await self._requests.dump(
             route_codec.route_dump(family, links[name].ifindex),
             lambda m: parse_spread(m.payload, names) or route_codec.parse_route(m.payload, name),
+            self._known((family, name), names),
         )
 
     async def _addresses(self, family: int, links: Mapping[str, Link]) -> list[Address]:
-        """The addresses of one family on these links, in the kernel's order.
-
-        Most are as they were: those are not parsed again.
-        """
+        """The addresses of one family on these links, in the kernel's order."""
         names = {link.ifindex: name for name, link in links.items()}
-        before = self._found.get(family, {})
 
-        def parse(message: Message) -> tuple[bytes, Address] | None:
-            payload = message.payload
-            name = names.get(codec.address_index(payload))
-            if name is None:
-                return None
-            known = before.get(payload)
-            if known is None or known.member != name:
-                known = codec.parse_address(payload, name)
-            return payload, known
+        def parse(message: Message) -> Address | None:
+            name = names.get(codec.address_index(message.payload))
+            return codec.parse_address(message.payload, name) if name is not None else None
 
-        found = dict(await self._requests.dump(codec.address_dump(family), parse))
-        self._found[family] = found
-        return list(found.values())
+        known = self._known((family, ""), names)
+        return await self._requests.dump(codec.address_dump(family), parse, known)
+
+    def _known(self, what: tuple[int, str], names: dict[int, str]) -> dict[bytes, Part[Any]]:
+        """What the last dump of this kind told, if the indices of the members are as they were."""
+        kind = *what, *names.values()
+        if self._named.get(kind) != names:
+            self._named[kind], self._told[kind] = names, {}
+        return self._told[kind]
 
     async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
         """Who else is on these links; yields to the loop while it reads."""

@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ ATTRIBUTE = struct.Struct("=HH")  # length, type
 
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
+ENDS = (NLMSG_DONE, NLMSG_ERROR)  # of a dump
 NLM_F_REQUEST = 0x001
 NLM_F_DUMP = 0x300
 NLM_F_DUMP_INTR = 0x010
@@ -67,8 +68,16 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
 
 
+class Part(msgspec.Struct, Generic[T], frozen=True):
+    """What one datagram of a dump told."""
+
+    values: list[T]
+    consistent: bool
+    last: bool
+
+
 def request(kind: int, flags: int, payload: bytes) -> bytes:
-    """Build a message whose sequence number is filled in when it is sent."""
+    """Build a message without a sequence number."""
     return HEADER.pack(HEADER.size + len(payload), kind, NLM_F_REQUEST | flags, 0, 0) + payload
 
 
@@ -101,7 +110,7 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 class Requests:
-    """The request socket: one conversation at a time, answers matched by sequence number."""
+    """A request socket: one conversation at a time."""
 
     def __init__(self) -> None:
         self._socket = open_request_socket()
@@ -136,56 +145,51 @@ class Requests:
         self._socket.send(message)
         return self._receive()
 
-    async def dump(self, message: bytes, parse: Callable[[Message], T | None]) -> list[T]:
+    async def dump(
+        self,
+        message: bytes,
+        parse: Callable[[Message], T | None],
+        known: dict[bytes, Part[T]] | None = None,
+    ) -> list[T]:
         """List what `parse` makes of each message of a consistent dump (None leaves one out).
 
-        Yields to the loop after each datagram that is not a short one. The kernel marks an
-        interrupted dump by NLM_F_DUMP_INTR only (pyroute2-eval 1.2); such a one is read again.
-        Where changes never cease, the last of ten readings counts: they cause another pass anyhow.
-        Raises NetlinkError.
+        Datagrams that are `known` from an earlier dump are not parsed again: what has not changed
+        is told in the same bytes. `known` is brought up to date. Yields to the loop after each
+        datagram that is not a short one. The kernel marks an interrupted dump by NLM_F_DUMP_INTR
+        only (pyroute2-eval 1.2); such a one is read again. Where changes never cease, the last of
+        ten readings counts: they cause another pass anyhow. Raises NetlinkError.
         """
+        known = {} if known is None else known
         async with self._turn:
             for _ in range(DUMP_ATTEMPTS):
-                found, consistent = await self._dump_once(message, parse)
-                if consistent:
+                parts = await self._dump_once(message, parse, known)
+                if all(part.consistent for part in parts.values()):
                     break
-            return found
+        known.clear()
+        known.update(parts)
+        return [value for part in parts.values() for value in part.values]
 
     async def _dump_once(
-        self, message: bytes, parse: Callable[[Message], T | None]
-    ) -> tuple[list[T], bool]:
-        sequence = self._next()
-        self._socket.send(_numbered(message, sequence))
-        found: list[T] = []
-        consistent = True
+        self, message: bytes, parse: Callable[[Message], T | None], known: dict[bytes, Part[T]]
+    ) -> dict[bytes, Part[T]]:
+        self._socket.send(message)
+        parts: dict[bytes, Part[T]] = {}
         while True:
             datagram = self._receive()
-            for part in messages(datagram):
-                if part.sequence != sequence:
-                    continue
-                consistent = consistent and not part.flags & NLM_F_DUMP_INTR
-                if part.type in (NLMSG_DONE, NLMSG_ERROR):
-                    error = error_of(part)
-                    if error.errno and error.errno not in NOTHING_TO_LIST:
-                        raise error
-                    return found, consistent
-                value = parse(part)
-                if value is not None:
-                    found.append(value)
+            part = parts[datagram] = known.get(datagram) or _part(datagram, parse)
+            if part.last:
+                return parts
             if len(datagram) < SHORT_BYTES:
                 continue
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
-                self._read_to_end(sequence)
+                self._read_to_end()
                 raise
 
-    def _read_to_end(self, sequence: int) -> None:
+    def _read_to_end(self) -> None:
         """Leave no half-read dump behind: the kernel would refuse the next one with EBUSY."""
-        ends = (NLMSG_DONE, NLMSG_ERROR)
-        while not any(
-            part.sequence == sequence and part.type in ends for part in messages(self._receive())
-        ):
+        while not any(part.type in ENDS for part in messages(self._receive())):
             pass
 
     def _next(self) -> int:
@@ -194,6 +198,22 @@ class Requests:
 
     def _receive(self) -> bytes:
         return self._socket.recv(RECEIVE_BYTES)
+
+
+def _part(datagram: bytes, parse: Callable[[Message], T | None]) -> Part[T]:
+    values: list[T] = []
+    consistent = True
+    for part in messages(datagram):
+        consistent = consistent and not part.flags & NLM_F_DUMP_INTR
+        if part.type in ENDS:
+            error = error_of(part)
+            if error.errno and error.errno not in NOTHING_TO_LIST:
+                raise error
+            return Part(values, consistent, True)
+        value = parse(part)
+        if value is not None:
+            values.append(value)
+    return Part(values, consistent, False)
 
 
 _U32 = struct.Struct("=I")
