@@ -169,7 +169,8 @@ def _learn_addresses(
         for address in held.values():
             old = known.get(address.key)
             if old is not None:
-                known[address.key] = _refreshed(old, address, codec)
+                if old.seen != address.raw:  # of thousands, all but a few are as they were
+                    known[address.key] = _refreshed(old, address, codec)
             elif address.key in declared or _adoptable(address, config, tests):
                 known[address.key] = _found(address, config, order, codec, address.key in declared)
                 order += 1
@@ -217,7 +218,7 @@ def _found(
 
 def _refreshed(old: DataAddress, seen: Address, codec: Codec) -> DataAddress:
     """Somebody may have changed metric, broadcast or label of an address at home: keep that."""
-    if seen.raw == old.seen or seen.member != old.home or seen.proto == OWNER or seen.shifted:
+    if seen.member != old.home or seen.proto == OWNER or seen.shifted:
         return old
     return msgspec.structs.replace(
         old,

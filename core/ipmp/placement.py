@@ -26,6 +26,7 @@ import ipaddress
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 import msgspec
 
@@ -42,6 +43,14 @@ from ipmp.world import (
     is_ipv4,
     prefix_of,
 )
+
+
+class Network(NamedTuple):
+    """What an address puts on-link."""
+
+    ipv4: bool
+    prefix: int
+    host_bits: int  # how many
 
 
 class Placement(msgspec.Struct, frozen=True, gc=False):
@@ -81,8 +90,11 @@ def place_addresses(
     holders |= {key: seat for key, seat in seats.items() if key in held.get(seat, ())}
     ipv6 = [name for name in held if name in snapshot.links and snapshot.links[name].ipv6]
     fit: dict[int, Sequence[str]] = {AF_INET: list(held), AF_INET6: ipv6}
+    failback = group.failback
     settled = [
-        _settle(group, address, holders.get(address.spec.key), fit[address.spec.family], restless)
+        _settle(
+            address, holders.get(address.spec.key), fit[address.spec.family], failback, restless
+        )
         for address in addresses
     ]
     load = dict.fromkeys(held, 0)
@@ -93,33 +105,38 @@ def place_addresses(
         able = fit[address.spec.family]
         if not able:
             reason = Reason.NO_USABLE_MEMBER
-        elif where is None or (address.home is None and group.failback):
+        elif where is None or (failback and address.home is None):
             emptiest = min(able, key=load.__getitem__)
             if where is None or load[where] > load[emptiest] + 1:
                 load[emptiest] += 1
                 if where is not None:
                     load[where] -= 1
-                where, reason = emptiest, Reason.USABLE_MEMBER
+                where, reason = emptiest, _USABLE_MEMBER
         yield Placement(address, where, reason)
 
 
+#: Reasons of most addresses: asking an enumeration takes longer than the rest of the decision.
+_USABLE_MEMBER, _FAILBACK = Reason.USABLE_MEMBER, Reason.FAILBACK
+
+
 def _settle(
-    group: Group,
     address: DataAddress,
     holder: str | None,
     active: Container[str],
+    failback: bool,
     restless: Container[str],
 ) -> tuple[str | None, Reason]:
     """Rules 2 and 3 without levelling: its place whatever becomes of the others."""
-    if address.home not in active:
-        return holder, Reason.USABLE_MEMBER
-    if holder in (None, address.home):
-        return address.home, Reason.FAILBACK
-    if not group.failback:
+    home = address.home
+    if home not in active:
+        return holder, _USABLE_MEMBER
+    if holder is None or holder == home:
+        return home, _FAILBACK
+    if not failback:
         return holder, Reason.FAILBACK_DISABLED
-    if address.key in restless:
+    if address.spec.key in restless:
         return holder, Reason.MOVE_LIMIT
-    return address.home, Reason.FAILBACK
+    return home, _FAILBACK
 
 
 def place_routes(
@@ -132,12 +149,11 @@ def place_routes(
     active = [m.name for m in group.members if m.active]
     peers = snapshot.peers()
     reach = {name: _reach(name, targets, peers, snapshot) for name in active}
-    with_source = {address_of(key): target for key, target in targets.items()}
     found = snapshot.routes_by_identity
     for route in routes:
         fit = [name for name in active if reach[name].carries(route)]
         where = found.get(route.identity, {})
-        yield RoutePlacement(route, _route_target(group, route, fit, where, with_source))
+        yield RoutePlacement(route, _route_target(group, route, fit, where, reach))
 
 
 def _route_target(
@@ -145,7 +161,7 @@ def _route_target(
     route: DataRoute,
     fit: Sequence[str],
     where: Mapping[str, Route],
-    with_source: Mapping[str, str],
+    reach: Mapping[str, Reach],
 ) -> str | None:
     if not fit:
         return None
@@ -154,8 +170,8 @@ def _route_target(
         return route.home
     if holder in fit:
         return holder
-    preferred = with_source.get(route.route.source or "")
-    return preferred if preferred in fit else fit[0]
+    with_source = (name for name in fit if route.route.source in reach[name].addresses)
+    return next(with_source, fit[0])
 
 
 def _reach(
@@ -172,16 +188,16 @@ class Reach:
 
     def __init__(self, keys: Iterable[str] = (), peers: Mapping[str, str] | None = None) -> None:
         self._peers = peers or {}
-        self.addresses: set[str] = set()
-        self._networks: dict[bool, set[tuple[int, int]]] = {True: set(), False: set()}  # IPv4?
-        for key in keys:
-            self.add(key)
+        found = [_reached(key, self._peers.get(key, "")) for key in keys]
+        self.addresses = {address for address, _ in found}
+        networks = {network for _, network in found}
+        self._networks = {ipv4: {n for n in networks if n.ipv4 is ipv4} for ipv4 in (True, False)}
 
     def add(self, key: str) -> None:
         """The member has, or will have, this address."""
-        address, ipv4, reached = _reached(key, self._peers.get(key, ""))
+        address, network = _reached(key, self._peers.get(key, ""))
         self.addresses.add(address)
-        self._networks[ipv4].add(reached)
+        self._networks[network.ipv4].add(network)
 
     def carries(self, route: DataRoute) -> bool:
         """Whether a member with these addresses can carry a route.
@@ -194,18 +210,18 @@ class Reach:
         if gateway is None or route.route.onlink or gateway.startswith("fe80:"):
             return not ipv4 or bool(networks)
         number = int(ipaddress.ip_address(gateway))
-        return any(number >> host_bits == prefix for prefix, host_bits in networks)
+        return any(number >> host_bits == prefix for _, prefix, host_bits in networks)
 
 
-def network(key: str, peer: str) -> tuple[int, int]:
-    """Prefix and number of host bits of what an address puts on-link; with a peer, that."""
-    return _reached(key, peer)[2]
+def network(key: str, peer: str = "") -> Network:
+    """The network of an address, or of its peer, which is then what is on-link."""
+    return _reached(key, peer)[1]
 
 
 @lru_cache(maxsize=65536)
-def _reached(key: str, peer: str) -> tuple[str, bool, tuple[int, int]]:
-    """An address, whether it is an IPv4 one, and its `network`."""
+def _reached(key: str, peer: str) -> tuple[str, Network]:
+    """An address, and its `network`."""
     address, ipv4 = address_of(key), is_ipv4(key)
     number = ipaddress.IPv4Address if ipv4 else ipaddress.IPv6Address
     host_bits = (32 if ipv4 else 128) - prefix_of(key)
-    return address, ipv4, (int(number(peer or address)) >> host_bits, host_bits)
+    return address, Network(ipv4, int(number(peer or address)) >> host_bits, host_bits)

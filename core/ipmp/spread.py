@@ -40,7 +40,7 @@ import msgspec
 from ipmp.config import GroupConfig
 from ipmp.group import Group
 from ipmp.homes import Homes
-from ipmp.placement import RoutePlacement, network, place_routes
+from ipmp.placement import Network, RoutePlacement, network, place_routes
 from ipmp.world import (
     AF_INET,
     AF_INET6,
@@ -63,8 +63,6 @@ TABLE_MAIN = 254
 
 #: Metric of the routes of last resort, the first member's; behind all that others would choose.
 LAST_RESORT = 100_000
-
-_Network = tuple[bool, tuple[int, int]]  # IPv4?, and what `placement.network` makes of an address
 
 
 class Spreading(msgspec.Struct, frozen=True, gc=False):
@@ -153,12 +151,12 @@ class _Ways:
         data = sorted(homes.addresses.values(), key=lambda address: address.order)
         placed = [address for address in data if address.key in targets]
         self._ipv4 = [address for address in placed if is_ipv4(address.key)]
-        self._networks: dict[_Network, list[DataAddress]] = {}
+        self._networks: dict[Network, list[DataAddress]] = {}
         for address in placed:
-            where = _network(address.key)
-            if where[1][1] and not address.spec.peer:
+            where = network(address.key)
+            if where.host_bits and not address.spec.peer:
                 self._networks.setdefault(where, []).append(address)
-        self._sizes = sorted({host_bits for _, (_, host_bits) in self._networks})
+        self._sizes = sorted({where.host_bits for where in self._networks})
         self._senders = {
             name: _Senders(_held(name, config, placed, targets, snapshot)) for name in self._active
         }
@@ -213,14 +211,14 @@ class _Ways:
             return [(name, address_of(key)) for name, key in self._link_local.items()]
         return []
 
-    def _able(self, where: _Network) -> list[tuple[str, str]]:
+    def _able(self, where: Network) -> list[tuple[str, str]]:
         """Members that ask for neighbours in the name of an address of this IPv4 network."""
         senders = ((name, senders.towards(where)) for name, senders in self._senders.items())
         return [(name, address_of(key)) for name, key in senders if key is not None]
 
-    def _containing(self, gateway: str) -> _Network | None:
+    def _containing(self, gateway: str) -> Network | None:
         number, ipv4 = int(ipaddress.ip_address(gateway)), is_ipv4(gateway)
-        candidates = ((ipv4, (number >> host_bits, host_bits)) for host_bits in self._sizes)
+        candidates = (Network(ipv4, number >> bits, bits) for bits in self._sizes)
         return next((where for where in candidates if where in self._networks), None)
 
     def _source(self, route: DataRoute) -> str | None:
@@ -235,13 +233,13 @@ class _Ways:
 
     def _made(
         self,
-        where: _Network,
+        where: Network,
         metric: int,
         able: Sequence[tuple[str, str]],
         source: str | None = None,
     ) -> Spreading:
         members = tuple(name for name, _ in able)
-        family = AF_INET if where[0] else AF_INET6
+        family = AF_INET if where.ipv4 else AF_INET6
         key = RouteKey(family, TABLE_MAIN, _text(where), 0, metric)
         home = members[0] if members else ""
         route = Route(key, home, MADE, None, source, onlink=False, raw=b"")
@@ -256,19 +254,19 @@ class _Senders:
 
     def __init__(self, keys: Iterable[str]) -> None:
         self.first: str | None = None
-        self._covering: dict[_Network, str] = {}
+        self._covering: dict[Network, str] = {}
         for key in keys:
             self.first = self.first or key
-            self._covering.setdefault(_network(key), key)
+            self._covering.setdefault(network(key), key)
 
-    def towards(self, where: _Network) -> str | None:
+    def towards(self, where: Network) -> str | None:
         """The one used in this network, if it belongs there."""
         if where in self._covering:
             return self._covering[where]
-        first, (prefix, host_bits) = self.first, where[1]
-        if first is None or int(ipaddress.ip_address(address_of(first))) >> host_bits != prefix:
+        if self.first is None:
             return None
-        return first
+        number = int(ipaddress.ip_address(address_of(self.first)))
+        return self.first if number >> where.host_bits == where.prefix else None
 
 
 def _held(
@@ -291,12 +289,8 @@ def _held(
             yield one.key
 
 
-def _network(key: str) -> _Network:
-    return is_ipv4(key), network(key, "")
-
-
-def _text(where: _Network) -> str:
-    ipv4, (prefix, host_bits) = where
+def _text(where: Network) -> str:
+    ipv4, prefix, host_bits = where
     number, length = prefix << host_bits, (32 if ipv4 else 128) - host_bits
     family = ipaddress.IPv4Network if ipv4 else ipaddress.IPv6Network
     return str(family((number, length)))

@@ -66,9 +66,10 @@ def leaving(
     Without those whose deletion is held back, because another program would put them there again.
     """
     found: dict[str, dict[str, str]] = {}
+    present = snapshot.addresses
     for placement in placements:
-        key, target = placement.address.key, placement.target
-        if target is None or key not in snapshot.addresses.get(target, ()):
+        key, target = placement.address.spec.key, placement.target
+        if target is None or key not in present.get(target, ()):
             continue
         for member in snapshot.holders(key):
             held_back = held and identity(DeleteAddress(key, member)) in held

@@ -5,7 +5,7 @@ What an operator asked for is not held back, and an address whose member fails m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ipmp.daemon.members import Members
 from ipmp.daemon.moves import MOVE_LIMIT, Books
@@ -24,17 +24,15 @@ class MoveLimit:
         self._members = members
         self._told: set[str] = set()
 
-    def restless(self, addresses: Iterable[DataAddress], now: float) -> set[str]:
-        """Addresses that should stay where they work."""
-        return {
-            address.key
-            for address in addresses
-            if self._books.calm_at(address.key) > now and not self._asked_for(address)
-        }
+    def restless(self, addresses: Mapping[str, DataAddress], now: float) -> set[str]:
+        """Which of these addresses, by key, should stay where they work."""
+        keys = self._books.restless(now)
+        return {key for key in keys if key in addresses and not self._asked_for(addresses[key])}
 
     def held_back(self, placements: Iterable[Placement], now: float) -> list[Decision]:
         """Say once of each address that it is held back."""
-        held = [p for p in placements if p.reason is Reason.MOVE_LIMIT]
+        limit = Reason.MOVE_LIMIT  # asking an enumeration a thousand times takes its time
+        held = [p for p in placements if p.reason is limit]
         self.due = min((self._books.calm_at(p.address.key) for p in held), default=None)
         fresh = [p for p in held if p.address.key not in self._told]
         self._told = {p.address.key for p in held}

@@ -7,7 +7,7 @@ noticed and ends when the last address has been announced from its new member.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -102,6 +102,12 @@ class Books:
         """Whether the address is booked on this member."""
         place = self.places.get(key)
         return place is not None and place.member == member
+
+    def restless(self, now: float) -> Iterator[str]:
+        """The addresses that may not move without need now."""
+        for key, place in self.places.items():
+            if len(place.times) >= MOVE_LIMIT and place.times[0] + MOVE_WINDOW > now:
+                yield key
 
     def calm_at(self, key: str) -> float:
         """When the address may move again without need; a time that has passed: it may now."""

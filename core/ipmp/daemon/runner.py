@@ -314,7 +314,7 @@ class Runner:
 
     def _place(self) -> tuple[list[Placement], list[RoutePlacement], Spread]:
         addresses = sorted(self.homes.addresses.values(), key=lambda a: a.order)
-        restless = self.limit.restless(addresses, self.context.monotonic())
+        restless = self.limit.restless(self.homes.addresses, self.context.monotonic())
         seats = {key: place.member for key, place in self.books.places.items()}
         group, snapshot = self.members.group, self.snapshot
         placements = list(place_addresses(group, addresses, snapshot, seats, restless))

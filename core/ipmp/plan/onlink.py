@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import inf
 
-from ipmp.placement import network
+from ipmp.placement import Network, network
 from ipmp.plan.steps import ShiftRoute
 from ipmp.world import (
     IFA_F_NOPREFIXROUTE,
@@ -25,10 +25,7 @@ from ipmp.world import (
     AddressSpec,
     DataAddress,
     Snapshot,
-    is_ipv4,
 )
-
-_Network = tuple[bool, tuple[int, int]]  # IPv4?, and what `network` makes of an address
 
 
 class OnLink:
@@ -39,7 +36,7 @@ class OnLink:
         self._snapshot = snapshot
         self._specs: dict[str, AddressSpec] = {}
         self._ranks: dict[tuple[str, str], float] = {}  # by key and member, of what stays there
-        self._routes: dict[_Network, dict[str, list[Address]]] = {}  # by network and member
+        self._routes: dict[Network, dict[str, list[Address]]] = {}  # by network and member
         self._read = False
 
     def interrupted(self, address: DataAddress, member: str) -> Sequence[ShiftRoute]:
@@ -55,11 +52,11 @@ class OnLink:
         if member != address.home or spec.flags & IFA_F_NOPREFIXROUTE:
             return ()
         self._read_once()
-        network = _network(spec.key, spec.peer)
-        routes = self._routes.get(network)
+        where = network(spec.key, spec.peer)
+        routes = self._routes.get(where)
         if routes is not None and member in routes:
             return ()  # it has the route, and will not lose its place
-        routes = self._routes.setdefault(network, {})
+        routes = self._routes.setdefault(where, {})
         places = (self._place(other, held) for other, held in routes.items())
         behind = [place for place in places if place is not None and place[0] > address.order]
         routes[member] = []
@@ -84,7 +81,7 @@ class OnLink:
         for member, held in self._snapshot.addresses.items():
             for one in held.values():
                 if not one.flags & (IFA_F_SECONDARY | IFA_F_NOPREFIXROUTE):
-                    routes = self._routes.setdefault(_network(one.key, one.peer), {})
+                    routes = self._routes.setdefault(network(one.key, one.peer), {})
                     routes.setdefault(member, []).append(one)
         first = {
             one.key for routes in self._routes.values() for held in routes.values() for one in held
@@ -94,7 +91,3 @@ class OnLink:
             if key in first:
                 self._specs[key] = address.spec
                 self._ranks[key, target] = address.order if target == address.home else inf
-
-
-def _network(key: str, peer: str) -> _Network:
-    return is_ipv4(key), network(key, peer)

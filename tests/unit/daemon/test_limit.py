@@ -33,12 +33,12 @@ def test_an_address_is_restless_from_the_limit_on_until_the_window_has_passed(mo
     oldest = max(0, moves - MOVE_LIMIT)
     held_back = limit(moves=moves)
     expected = {ONE.key} if moves >= MOVE_LIMIT else set()
-    assert held_back.restless([ONE], oldest + MOVE_WINDOW - 0.1) == expected
-    assert held_back.restless([ONE], oldest + MOVE_WINDOW) == set()
+    assert held_back.restless({ONE.key: ONE}, oldest + MOVE_WINDOW - 0.1) == expected
+    assert held_back.restless({ONE.key: ONE}, oldest + MOVE_WINDOW) == set()
 
 
 def test_what_an_operator_asked_for_is_not_held_back() -> None:
-    assert limit(moves=MOVE_LIMIT, cause=MoveReason.OFFLINE).restless([ONE], 10.0) == set()
+    assert limit(moves=MOVE_LIMIT, cause=MoveReason.OFFLINE).restless({ONE.key: ONE}, 10.0) == set()
 
 
 def test_it_is_told_once_and_again_after_it_had_ended() -> None:
