@@ -37,7 +37,7 @@ from ipmp.world import Snapshot
 #: Batches that the kernel has at a time: one that it is busy with, and one for when it is through.
 AHEAD = 2
 
-PAUSE = 50  # announcements that are sent before others may run
+PAUSE = 64  # announcements that are sent before others may run
 
 
 class Work(msgspec.Struct, frozen=True):

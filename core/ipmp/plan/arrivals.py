@@ -43,27 +43,30 @@ class Arrivals:
         """The steps for so many of the wanted addresses."""
         additions: list[AddAddress | DeleteAddress | ShiftRoute] = []
         announcements: list[Announce] = []
-        held, announced = self._snapshot.addresses, self._progress.announced
+        progress, received = self._progress, self._received
+        held, announced, refused = self._snapshot.addresses, progress.announced, progress.refused
         for address, target in stretch:
             key, on_target = address.spec.key, self._present.get(target)
-            if on_target is not None and key in on_target:
-                additions += but(self._progress, self._onlink.interrupted(address, target))
+            if on_target is None:
+                continue
+            if key in on_target:
+                additions += but(progress, self._onlink.interrupted(address, target))
                 if (key, target) not in announced:
-                    announcements.append(
-                        Announce(address, target, key not in self._received[target])
-                    )
-            elif on_target is not None:
-                at_home = target == address.home
-                label = address.label if at_home else self._labels.next(address, target)
-                addition = AddAddress(address, target, label, address.proto if at_home else OWNER)
-                if is_refused(addition, self._progress):
-                    continue
-                if key in held[target]:
-                    additions.append(DeleteAddress(key, target))
-                additions.append(addition)
-                additions += but(self._progress, self._onlink.returned(address, target))
-                announcements.append(Announce(address, target, key not in self._received[target]))
-                on_target.add(key)
+                    announcements.append(Announce(address, target, key not in received[target]))
+                continue
+            if target == address.home:
+                addition = AddAddress(address, target, address.label, address.proto)
+            else:
+                addition = AddAddress(address, target, self._labels.next(address, target), OWNER)
+            if refused and is_refused(addition, progress):
+                continue
+            if key in held[target]:
+                additions.append(DeleteAddress(key, target))
+            additions.append(addition)
+            if target == address.home:
+                additions += but(progress, self._onlink.returned(address, target))
+            announcements.append(Announce(address, target, key not in received[target]))
+            on_target.add(key)
         return additions, announcements
 
 

@@ -46,20 +46,20 @@ class OnLink:
             return ()
         return (ShiftRoute(found, address.spec, member, away=False),)
 
-    def returned(self, address: DataAddress, member: str) -> Sequence[ShiftRoute]:
-        """What follows, in order, when `member` is given this address."""
+    def returned(self, address: DataAddress, home: str) -> Sequence[ShiftRoute]:
+        """What follows, in order, when this address is given back to its home."""
         spec = address.spec
-        if member != address.home or spec.flags & IFA_F_NOPREFIXROUTE:
+        if spec.flags & IFA_F_NOPREFIXROUTE:
             return ()
         self._read_once()
         where = network(spec.key, spec.peer)
         routes = self._routes.get(where)
-        if routes is not None and member in routes:
+        if routes is not None and home in routes:
             return ()  # it has the route, and will not lose its place
         routes = self._routes.setdefault(where, {})
         places = (self._place(other, held) for other, held in routes.items())
         behind = [place for place in places if place is not None and place[0] > address.order]
-        routes[member] = []
+        routes[home] = []
         return [
             ShiftRoute(found, self._specs[found.key], other, away)
             for _, other, found in sorted(behind, key=lambda place: place[:2])

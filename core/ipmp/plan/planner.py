@@ -84,8 +84,8 @@ def plan(
     pending = [r for r in routes if r.target is not None]
     spread = spread or Spread()
     waiting: Iterable[Spreading] = spread.spreadings
-    watched = bool(pending or waiting)
-    reach = defaultdict(Reach, {m: Reach(held if watched else ()) for m, held in present.items()})
+    watched = present if pending or waiting else {}
+    reach = defaultdict(Reach, {member: Reach(held) for member, held in watched.items()})
     arrivals = Arrivals(wanted, snapshot, progress, present)
     crowd = Counter(map(place_of, snapshot.identities))
     doomed: dict[str, set[str]] = {}
@@ -93,7 +93,7 @@ def plan(
     for stretch in _stretches(wanted):
         additions, announcements = arrivals.of(stretch)
         changes += additions
-        for step in changes if watched else ():
+        for step in changes if pending or waiting else ():
             match step:
                 case AddAddress(address=address, member=member):
                     reach[member].add(address.spec.key)

@@ -80,7 +80,11 @@ def test_a_route_that_was_left_away_is_given_its_metric_back() -> None:
 
 
 def test_a_guest_that_arrives_shifts_nothing() -> None:
-    assert shifted(HOMELY[0], "c", {"b": [B]}, [(HOMELY[0], "c"), (HOMELY[1], "b")]) == []
+    placements = [Placement(a, m, Reason.USABLE_MEMBER) for a, m in zip(HOMELY, "cb", strict=False)]
+    batches = plan(placements, (), snapshot({"a": [A], "b": [B], "c": []}), Progress())
+    steps = [step for batch in batches for step in batch]
+    assert [step.member for step in steps if isinstance(step, AddAddress)] == ["c"]
+    assert not any(isinstance(step, ShiftRoute) for step in steps)
 
 
 @pytest.mark.parametrize(
