@@ -72,12 +72,19 @@ class _Pass(msgspec.Struct):
     decisions: list[Decision]
     batches: Iterator[list[Step]] | None  # still to be planned
     course: Course = msgspec.field(default_factory=Course)
+    steps: Sequence[Step] = ()  # planned, not prepared yet; that takes a turn of its own
     planned: deque[_Batch] = msgspec.field(default_factory=deque)
     under_way: deque[_Batch] = msgspec.field(default_factory=deque)
     done: deque[_Batch] = msgspec.field(default_factory=deque)
     taken: list[Step] = msgspec.field(default_factory=list)  # by the kernel, of what is booked
     begun: bool = False  # with a batch, so that a pass that is always interrupted gets on, too
     acted: bool = False  # another pass should follow
+
+    def plan_on(self, steps: Sequence[Step] | None) -> None:
+        """Take in what is planned next: nothing lets others run, None is the end."""
+        self.steps = steps or ()
+        if steps is None:
+            self.batches = None
 
     def unannounced(self) -> _Batch | None:
         """The first batch that is done and has something to be announced."""
@@ -143,7 +150,7 @@ class Executor:
         going = _Pass(work, self.noticed, decisions, batches)
         try:
             size = len(work.placements) + len(work.routes) + len(work.spread.spreadings)
-            self._prepare(going, await aside(size, next, batches, None))
+            going.plan_on(await aside(size, next, batches, None))
             while await self._advance(going, interrupted):
                 pass
             return going.acted
@@ -165,8 +172,10 @@ class Executor:
         elif (batch := going.unannounced()) is not None:
             self._speak(batch.unannounced[:PAUSE])
             batch.unannounced = batch.unannounced[PAUSE:]
+        elif going.steps:
+            self._prepare(going)
         elif going.batches is not None and len(going.planned) < AHEAD:
-            self._prepare(going, next(going.batches, None))
+            going.plan_on(next(going.batches, None))
         elif going.may_book():
             self._book(going, going.done.popleft())
         elif going.under_way:
@@ -176,13 +185,11 @@ class Executor:
         await asyncio.sleep(0)
         return True
 
-    def _prepare(self, going: _Pass, steps: Sequence[Step] | None) -> None:
-        """Make the next batch of the plan ready, if there is one; empty ones let others run."""
-        if not steps:
-            going.batches = going.batches if steps is not None else None
-            return
-        changes = [step for step in steps if type(step) is not Announce]
-        arrivals = [step for step in steps if type(step) is Announce]
+    def _prepare(self, going: _Pass) -> None:
+        """Make the steps that were planned last ready for the kernel."""
+        changes = [step for step in going.steps if type(step) is not Announce]
+        arrivals = [step for step in going.steps if type(step) is Announce]
+        going.steps = ()
         self.acting = self.acting or bool(changes)
         # What comes or goes is not announced meanwhile.
         added = ((s.address.spec.key, s.member) for s in changes if type(s) is AddAddress)
@@ -209,7 +216,7 @@ class Executor:
         if going.begun and interrupted():
             going.course.over = going.acted = True
         if going.course.over:
-            going.batches = None
+            going.plan_on(None)
             going.planned.clear()
 
     async def _end(self, going: _Pass) -> None:
