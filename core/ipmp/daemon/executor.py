@@ -59,7 +59,6 @@ class _Batch(msgspec.Struct):
     changes: Sequence[Step]
     arrivals: Sequence[Announce]
     prepared: Prepared | None
-    applying: asyncio.Task[None] | None = None
     failures: Sequence[Failure] = ()
     unannounced: Sequence[Announce] = ()  # of the arrivals, once it is carried out
 
@@ -74,7 +73,7 @@ class _Pass(msgspec.Struct):
     course: Course = msgspec.field(default_factory=Course)
     steps: Sequence[Step] = ()  # planned, not prepared yet; that takes a turn of its own
     planned: deque[_Batch] = msgspec.field(default_factory=deque)
-    under_way: deque[_Batch] = msgspec.field(default_factory=deque)
+    under_way: dict[asyncio.Task[None], _Batch] = {}
     done: deque[_Batch] = msgspec.field(default_factory=deque)
     taken: list[Step] = msgspec.field(default_factory=list)  # by the kernel, of what is booked
     begun: bool = False  # with a batch, so that a pass that is always interrupted gets on, too
@@ -97,12 +96,12 @@ class _Pass(msgspec.Struct):
         """
         if not self.planned or len(self.under_way) >= AHEAD:
             return False
-        awaited = self.unannounced() or any(batch.arrivals for batch in self.under_way)
+        awaited = self.unannounced() or any(batch.arrivals for batch in self.under_way.values())
         return bool(self.planned[0].arrivals) or not awaited
 
     def may_book(self) -> bool:
         """Whether there is something to book, and no announcement would wait for that."""
-        coming = chain(self.planned, self.under_way)
+        coming = chain(self.planned, self.under_way.values())
         return bool(self.done) and not any(batch.arrivals for batch in coming)
 
 
@@ -179,7 +178,7 @@ class Executor:
         elif going.may_book():
             self._book(going, going.done.popleft())
         elif going.under_way:
-            await asyncio.wait(_tasks(going)[:1])  # which goes on when we are cancelled
+            await asyncio.wait([next(iter(going.under_way))])  # it goes on when we are cancelled
         else:
             return False
         await asyncio.sleep(0)
@@ -202,16 +201,15 @@ class Executor:
         """Hand it to the kernel, which may still be busy with the one before."""
         going.begun = True
         going.acted = going.acted or batch.prepared is not None
-        batch.applying = asyncio.create_task(self._apply(going, batch))
-        going.under_way.append(batch)
+        going.under_way[asyncio.create_task(self._apply(going, batch))] = batch
 
     def _collect(self, going: _Pass, interrupted: Callable[[], bool]) -> None:
         """Take back what the kernel is through with, and drop the plan when the course is over.
 
         Raises OSError when the kernel failed as a whole.
         """
-        while going.under_way and (applying := _tasks(going)[0]).done():
-            going.under_way.popleft()
+        for applying in [task for task in going.under_way if task.done()]:
+            del going.under_way[applying]
             applying.result()
         if going.begun and interrupted():
             going.course.over = going.acted = True
@@ -222,7 +220,7 @@ class Executor:
     async def _end(self, going: _Pass) -> None:
         """Let the kernel finish the batch that it has begun, but no other one."""
         going.course.over = True
-        await asyncio.gather(*_tasks(going), return_exceptions=True)
+        await asyncio.gather(*going.under_way, return_exceptions=True)
 
     async def _apply(self, going: _Pass, batch: _Batch) -> None:
         """Carry it out; after a refusal nothing of it is announced."""
@@ -284,8 +282,3 @@ class Executor:
             case MakeSpread(spreading=spreading):
                 return self._books.rerouted(spreading.route, spreading.members, snapshot)
         return None
-
-
-def _tasks(going: _Pass) -> list[asyncio.Task[None]]:
-    """What the kernel is busy with, in order."""
-    return [batch.applying for batch in going.under_way if batch.applying is not None]

@@ -28,7 +28,7 @@ from ipmp.kernel.netlink import (
 )
 from ipmp.kernel.protocol import Course, PassedOver
 
-#: What one sendmsg should take at most: where kernels are not preempted, the loop may have to wait
+#: What one sendmsg should take, about: where kernels are not preempted, the loop may have to wait
 #: for its end. Not much less: after each, the sending thread waits for its turn in Python, and a
 #: busy loop gives it late.
 SEND_SECONDS = 0.0025

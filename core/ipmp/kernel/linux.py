@@ -57,9 +57,8 @@ class LinuxKernel:
         self._sender = frames.Sender()
         self._links: dict[str, Link] = {}
         self._link_answers: dict[str, link_codec.Answer] = {}
-        #: Members by index, and what was told, in the last dump of each kind.
-        self._named: dict[tuple[Any, ...], dict[int, str]] = {}
-        self._told: dict[tuple[Any, ...], dict[bytes, Part[Any]]] = {}
+        #: Of the last dump of each kind: members by index, and what was told.
+        self._told: dict[tuple[Any, ...], tuple[dict[int, str], dict[bytes, Part[Any]]]] = {}
         self._routes: dict[str, set[RouteKey]] = {}  # of members, when they were last read
         self._expected: set[AddressEvent] = set()  # IPv6 address events that we will cause
         self._turn = asyncio.Lock()  # of apply
@@ -226,9 +225,11 @@ class LinuxKernel:
     def _known(self, what: tuple[int, str], names: dict[int, str]) -> dict[bytes, Part[Any]]:
         """What the last dump of this kind told, if the indices of the members are as they were."""
         kind = *what, *names.values()
-        if self._named.get(kind) != names:
-            self._named[kind], self._told[kind] = names, {}
-        return self._told[kind]
+        before, told = self._told.get(kind, ({}, {}))
+        if before != names:
+            told = {}
+            self._told[kind] = names, told
+        return told
 
     async def nearby(self, links: dict[str, Link], inquiry: Inquiry) -> Nearby:
         """Who else is on these links; yields to the loop while it reads."""
