@@ -27,7 +27,7 @@ class Demo:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._said = directory.with_suffix(".log")
-        command = ("env", "--default-signal=INT", program("ipmp"), "demo", "--once")
+        command = ("env", "--default-signal=INT,HUP", program("ipmp"), "demo", "--once")
         with self._said.open("w") as out:
             self.process = subprocess.Popen(
                 command,

@@ -250,6 +250,15 @@ class InProcess(Api):
         await self.close()
         await self.remediator.stop()
 
+    async def rests(self) -> None:
+        """Wait until nothing is drained, wanted or under way: no metric tells all at once."""
+
+        async def nothing() -> bool:
+            memory = await self.remediator._worker._store.memory(0.0)
+            return not (memory.drains or memory.operations or memory.pending())
+
+        await until(nothing, "nothing is left to do")
+
 
 class Subprocess(Api):
     """A remediator as users run it: a process of its own, that can be killed."""

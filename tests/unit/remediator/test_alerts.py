@@ -85,7 +85,7 @@ async def test_flips_end_as_the_last_news_says(remediator: InProcess, daemon: Fa
         assert await remediator.post(firing) == 202
         ended = alert(status="resolved", started=now + 60 * episode, ended=now + 60 * episode + 30)
         assert await remediator.post(ended) == 202
-    await remediator.counts(0, "ipmp_remediation_pending")
+    await remediator.rests()
     assert "ni0" not in daemon.offline
     assert daemon.effects == [OFF, ON] * (len(daemon.effects) // 2)
 
@@ -110,7 +110,7 @@ async def test_reordered_deliveries_end_like_ordered_ones(
     # The sender repeats what it has not delivered: the last news is at the end in any case.
     for delivery in [*deliveries, news[-1]]:
         assert await remediator.post(delivery) == 202
-    await remediator.counts(0, "ipmp_remediation_pending")
+    await remediator.rests()
     assert "ni0" not in daemon.offline
 
 
