@@ -34,7 +34,7 @@ def main() -> None:
             for name, argv in (
                 ("ipmpstat -i", ("ipmpstat", "-i")),
                 ("if_mpadm -d ni0 --dry-run", ("if_mpadm", "-d", "ni0", "--dry-run")),
-                ("python3 -c pass", ()),
+                ("python3 -c pass", ("python3", "-c", "pass")),
             )
         ]
         time.sleep(6)  # until the last announcement of the start is out
