@@ -146,6 +146,23 @@ async def test_what_was_carried_out_is_booked_also_when_the_pass_is_cut_short(ho
     assert hands.booked_at("b") == added == set(hands.moved)
 
 
+async def test_a_pass_that_is_cancelled_amid_a_batch_books_what_the_kernel_does() -> None:
+    hands = Hands(KEYS[:3])
+    kernel = hands.context.kernel
+    kernel.turns = 50
+    task = asyncio.create_task(hands.carry_out())
+    while not kernel.begun:
+        await asyncio.sleep(0)
+    for _ in range(kernel.turns // 2):  # nothing is left to plan, so it waits
+        await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+        pytest.fail("it was not cancelled")
+    assert hands.booked_at("b") == set(hands.keys) == set(hands.moved)
+    assert "DeleteAddress" not in hands.context.log
+
+
 async def test_an_interrupted_pass_is_booked_batch_by_batch_with_turns_for_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
