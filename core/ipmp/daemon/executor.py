@@ -76,7 +76,6 @@ class _Pass(msgspec.Struct):
     under_way: dict[asyncio.Task[None], _Batch] = {}
     done: deque[_Batch] = msgspec.field(default_factory=deque)
     taken: list[Step] = msgspec.field(default_factory=list)  # by the kernel, of what is booked
-    begun: bool = False  # with a batch, so that a pass that is always interrupted gets on, too
     acted: bool = False  # another pass should follow
 
     def plan_on(self, steps: Sequence[Step] | None) -> None:
@@ -199,7 +198,6 @@ class Executor:
 
     def _begin(self, going: _Pass, batch: _Batch) -> None:
         """Hand it to the kernel, which may still be busy with the one before."""
-        going.begun = True
         going.acted = going.acted or batch.prepared is not None
         going.under_way[asyncio.create_task(self._apply(going, batch))] = batch
 
@@ -208,10 +206,12 @@ class Executor:
 
         Raises OSError when the kernel failed as a whole.
         """
-        for applying in [task for task in going.under_way if task.done()]:
+        done = [task for task in going.under_way if task.done()]
+        backlog = len(going.under_way) == AHEAD  # it may take long until the next one is done
+        for applying in done:
             del going.under_way[applying]
             applying.result()
-        if going.begun and interrupted():
+        if (done or backlog) and interrupted():
             going.course.over = going.acted = True
         if going.course.over:
             going.plan_on(None)
