@@ -231,7 +231,6 @@ class Executor:
                 return
             self._pulse.beat()
         if batch.failures:
-            going.course.over = True
             batch.arrivals = ()
         batch.unannounced = batch.arrivals
         going.done.append(batch)

@@ -105,9 +105,7 @@ class Books:
 
     def restless(self, now: float) -> Iterator[str]:
         """The addresses that may not move without need now."""
-        for key, place in self.places.items():
-            if len(place.times) >= MOVE_LIMIT and place.times[0] + MOVE_WINDOW > now:
-                yield key
+        return (key for key in self.places if self.calm_at(key) > now)
 
     def calm_at(self, key: str) -> float:
         """When the address may move again without need; a time that has passed: it may now."""

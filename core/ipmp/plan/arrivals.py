@@ -44,7 +44,7 @@ class Arrivals:
         additions: list[AddAddress | DeleteAddress | ShiftRoute] = []
         announcements: list[Announce] = []
         progress, received = self._progress, self._received
-        held, announced, refused = self._snapshot.addresses, progress.announced, progress.refused
+        held, announced = self._snapshot.addresses, progress.announced
         for address, target in stretch:
             key, on_target = address.spec.key, self._present.get(target)
             if on_target is None:
@@ -58,7 +58,7 @@ class Arrivals:
                 addition = AddAddress(address, target, address.label, address.proto)
             else:
                 addition = AddAddress(address, target, self._labels.next(address, target), OWNER)
-            if refused and is_refused(addition, progress):
+            if is_refused(addition, progress):
                 continue
             if key in held[target]:
                 additions.append(DeleteAddress(key, target))
