@@ -231,6 +231,12 @@ def test_a_route_with_a_source_prefers_the_member_of_that_source() -> None:
     assert route_target(group("bc"), hinted, targets, snapshot({})) == "c"
 
 
+def test_a_route_prefers_the_member_of_its_source_also_when_that_never_moves() -> None:
+    hinted = route("10.2.0.0/16", "a", GATEWAY, source="192.0.2.77")
+    found = snapshot({"a": [], "b": [], "c": ["192.0.2.77/24"]})
+    assert route_target(group("bc"), hinted, {KEYS[0]: "b", KEYS[1]: "c"}, found) == "c"
+
+
 @given(
     active=members,
     failback=st.booleans(),
